@@ -1,0 +1,44 @@
+# make setup, then make demo. Everything runs in .venv, which `make setup` builds from constraints.txt.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.dit-lens-installed
+DOCS   := $(VENV)/.dit-lens-docs-installed
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check docs clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1 \t/' | expand -t 16
+
+setup: $(STAMP)  ## build .venv and install dit-lens into it, for development
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	touch $(STAMP)
+
+$(DOCS): $(STAMP)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[docs]"
+	touch $(DOCS)
+
+demo: $(STAMP)  ## trace tiny-wan on a maze and on a fork, and draw what it did
+	$(BIN)/dit-lens demo
+
+test: $(STAMP)  ## run all tests; ARGS="-k cli -n 2" goes to pytest
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMP)  ## formatting, lint, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(DOCS)  ## build the documentation into docs/_build
+	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build
+
+clean:  ## remove caches and builds; .venv and runs/ stay
+	rm -rf dist docs/_build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find dit_lens probes stores tests docs -name __pycache__ -type d -prune -exec rm -rf {} +

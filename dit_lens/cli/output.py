@@ -1,0 +1,71 @@
+"""Where the command line writes: results to stdout, everything else to stderr.
+
+Nothing is wrapped or cut when stdout is not a terminal, so that a path on a line of its own stays one word for a script.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+__all__ = ["show_json", "show_line", "show_table", "warn"]
+
+_WIDE = 240  # columns of a table when there is no terminal to fit
+
+
+def show_json(record: Mapping[str, Any]) -> None:
+    """Write ``record`` to stdout as one JSON object.
+
+    Examples
+    --------
+    >>> show_json({"store": "maze.zarr"})
+    {
+      "store": "maze.zarr"
+    }
+    """
+    _plain(Console(), json.dumps(record, indent=2))
+
+
+def show_line(text: str) -> None:
+    """Write one line to stdout.
+
+    Examples
+    --------
+    >>> show_line("store  runs/demo/demo.zarr")
+    store  runs/demo/demo.zarr
+    """
+    _plain(Console(), text)
+
+
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Write a table to stdout.
+
+    Examples
+    --------
+    >>> show_table(["name"], [["energy"]])
+    name
+    energy
+    """
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*("" if cell is None else str(cell) for cell in row))
+    console = Console() if Console().is_terminal else Console(width=_WIDE)
+    with console.capture() as capture:
+        console.print(table, highlight=False)
+    lines = [line.rstrip() for line in capture.get().splitlines()]
+    _plain(console, "\n".join(lines))
+
+
+def warn(text: str) -> None:
+    """Write one line to stderr."""
+    _plain(Console(stderr=True), text)
+
+
+def _plain(console: Console, text: str) -> None:
+    console.print(text, soft_wrap=True, markup=False, highlight=False, emoji=False)

@@ -1,0 +1,44 @@
+"""Progress on stderr: a bar on a terminal, one plain line a piece of work in a log file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from dit_lens.cli.output import warn
+
+__all__ = ["Report", "working_on"]
+
+Report = Callable[[int, int], None]
+"""Called with (done, total)."""
+
+
+@contextmanager
+def working_on(what: str) -> Iterator[Report]:
+    """Show progress of one piece of work; yields the function to call with (done, total).
+
+    Examples
+    --------
+    >>> with working_on("trace of maze-5x5-0") as report:
+    ...     report(1, 20)
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        warn(what)
+        yield _ignore
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bars:
+        task = bars.add_task(what, total=None)
+
+        def report(done: int, total: int) -> None:
+            bars.update(task, completed=done, total=total)
+
+        yield report
+
+
+def _ignore(done: int, total: int) -> None:
+    """In a log file the first line has said it all."""

@@ -1,0 +1,99 @@
+"""``dit-lens store``: look at a store without loading a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+from pydantic import BaseModel, ConfigDict
+
+from dit_lens.cli.output import show_json, show_line, show_table
+
+if TYPE_CHECKING:
+    from dit_lens_stores import Store
+
+__all__ = ["ArrayRecord", "StoreRecord", "TraceRecord", "app", "info"]
+
+app = App(name="store", help="Look at a store of traces.")
+
+
+class ArrayRecord(BaseModel):
+    """One array of a trace: its name, its dimensions in order with their lengths, and its type."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    dims: dict[str, int]
+    dtype: str
+
+
+class TraceRecord(BaseModel):
+    """One trace: its id, its status, and its arrays if it is complete."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    status: str
+    arrays: tuple[ArrayRecord, ...]
+
+
+class StoreRecord(BaseModel):
+    """A store: where it is, how large it is on disk, and its traces."""
+
+    model_config = ConfigDict(frozen=True)
+
+    store: str
+    format: str
+    bytes: int
+    traces: tuple[TraceRecord, ...]
+
+
+@app.command
+def info(
+    store: Path,
+    /,
+    *,
+    json: Annotated[bool, Parameter(help="Write one JSON object instead of text.")] = False,
+) -> None:
+    """Show what a store holds: traces, their status, and the arrays with their dimensions.
+
+    Parameters
+    ----------
+    store
+        A store that `dit-lens trace` or `dit-lens demo` wrote.
+    """
+    from dit_lens_stores import open_store
+
+    record = _describe(store, open_store(store))
+    if json:
+        show_json(record.model_dump(mode="json"))
+        return
+    show_line(f"store   {record.store}")
+    show_line(f"format  {record.format}, {len(record.traces)} traces, {record.bytes / 1e6:.1f} MB")
+    for trace in record.traces:
+        show_line(f"\n{trace.id}  {trace.status}")
+        rows = [(array.name, _shape(array), array.dtype) for array in trace.arrays]
+        if rows:
+            show_table(("array", "dims", "dtype"), rows)
+
+
+def _describe(path: Path, store: Store) -> StoreRecord:
+    from dit_lens_stores import FORMAT
+
+    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    traces = tuple(_describe_trace(store, trace_id) for trace_id in store.traces)
+    return StoreRecord(store=str(path), format=FORMAT, bytes=size, traces=traces)
+
+
+def _describe_trace(store: Store, trace_id: str) -> TraceRecord:
+    trace = store.get(trace_id, partial=True)
+    arrays = tuple(
+        ArrayRecord(name=name, dims={str(dim): size for dim, size in trace[name].sizes.items()}, dtype=str(trace[name].dtype))
+        for name in trace.arrays
+    )
+    return TraceRecord(id=trace_id, status=store.status(trace_id), arrays=arrays)
+
+
+def _shape(array: ArrayRecord) -> str:
+    return " x ".join(f"{dim} {size}" for dim, size in array.dims.items())

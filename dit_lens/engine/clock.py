@@ -1,0 +1,113 @@
+"""The clock: at any moment of a run it knows step, expert and branch, from what the pipeline itself does.
+
+``scheduler.set_timesteps`` starts it and every ``scheduler.step`` moves it on; a denoiser's call says which expert runs, and
+``cache_context(name)`` which branch (the order of the calls where a pipeline opens no context). The pipeline's current timestep
+is compared with the planned ones, so a step that was passed over keeps its number and shows up as missing, and one that comes twice is
+noticed at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from dit_lens.address import Address
+from dit_lens.engine.errors import UnexpectedVisit
+from dit_lens.engine.layout import Layout
+
+__all__ = ["BATCHED", "Clock"]
+
+BATCHED = "cond_uncond"
+"""The context name of pipelines that run both branches as rows of one batch."""
+_BATCHED_ROWS = ("uncond", "cond")
+
+
+class Clock:
+    """Step, expert and branch of a run.
+
+    Parameters
+    ----------
+    layout : Layout
+
+    Attributes
+    ----------
+    step : int
+        The step that runs, or is about to.
+    expert : str or None
+        The denoiser that ran last in this step.
+    rows : tuple of str
+        The branch of every row of the batch in the denoiser's call.
+
+    Examples
+    --------
+    >>> layout = Layout(("cond",), ("transformer",) * 2, (9.0, 4.0), (0.9, 0.4), 1, (1, 1, 1), 8, (4, 1, 1, 1), (1, 8, 8), "float32")
+    >>> clock = Clock(layout)
+    >>> clock.enter("transformer", 4.0)  # step 0 was passed over
+    >>> clock.step, clock.rows
+    (1, ('cond',))
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._context: str | None = None
+        self.restart()
+
+    def restart(self) -> None:
+        """Go back to step 0, as ``set_timesteps`` does."""
+        self.step = 0
+        self.expert: str | None = None
+        self.rows: tuple[str, ...] = ()
+        self._calls = 0
+
+    def advance(self) -> None:
+        """Move on to the next step."""
+        self.step += 1
+        self.expert = None
+        self.rows = ()
+        self._calls = 0
+
+    def enter(self, expert: str, timestep: float | None) -> None:
+        """A denoiser is called."""
+        self.follow(timestep, expert)
+        self.expert = expert
+        self.rows = self._branches()
+        self._calls += 1
+
+    def follow(self, timestep: float | None, expert: str | None = None) -> None:
+        """Check the step against the pipeline's timestep, and catch up if steps were passed over."""
+        steps = [step for step, planned in enumerate(self._layout.timesteps) if planned == timestep]
+        ahead = [step for step in steps if step >= self.step]
+        if ahead:
+            self.step = ahead[0]
+        elif steps or self.step >= self._layout.steps:
+            at = Address(expert or self.expert or "?", None, steps[-1] if steps else self.step, None, "scheduler.step")
+            raise UnexpectedVisit(
+                f"the run came to a step that is over; got {at} at timestep {timestep}, allowed each of the "
+                f"{self._layout.steps} steps once; call the pipeline with nothing that repeats steps"
+            )
+
+    @contextmanager
+    def context(self, name: str) -> Iterator[None]:
+        """While the pipeline is inside ``cache_context(name)``."""
+        before, self._context = self._context, name
+        try:
+            yield
+        finally:
+            self._context = before
+
+    def address(self, branch: str | None, layer: int | None, site: str) -> Address:
+        """The address of something that happens now."""
+        return Address(self.expert or "?", branch, self.step, layer, site)
+
+    def _branches(self) -> tuple[str, ...]:
+        branches, name = self._layout.branches, self._context
+        if name == BATCHED:
+            return _BATCHED_ROWS
+        if name is None and self._calls < len(branches):
+            return (branches[self._calls],)
+        if name in branches:
+            return (name,)
+        raise UnexpectedVisit(
+            f"the run came to an unplanned branch at {self.address(None, None, 'velocity')}; got "
+            f"{name or f'call {self._calls + 1} of the step'}, allowed {', '.join(branches)}; the adapter must name all branches"
+        )

@@ -1,0 +1,141 @@
+"""Check a request against a pipeline and lay out the run: everything that can be refused is refused here, before anything runs.
+
+The layout is asked of the pipeline's own parts: a copy of the scheduler for the steps, the denoisers for layers and tokens, the
+autoencoder for the latents.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from dit_lens.adapters.family import Family
+from dit_lens.engine.errors import BadRequest, UnknownModel, Untraceable
+from dit_lens.engine.layout import Layout
+from dit_lens.engine.solver import schedule_of
+from dit_lens.generation import Generation, Size
+
+__all__ = ["check_pipeline", "check_request", "plan_layout", "plan_size"]
+
+_SEEDS = 2**63
+_STEPS_AT_MOST = 1000
+
+
+def check_request(request: Generation) -> None:
+    """Refuse what no model could run.
+
+    Examples
+    --------
+    >>> check_request(Generation(prompt="", seed=0, steps=0))
+    Traceback (most recent call last):
+    ...
+    dit_lens.engine.errors.BadRequest: the generation has no such steps; got 0, allowed 1 to 1000; ask for 20, say
+    """
+    _check_number("steps", request.steps, 1, _STEPS_AT_MOST, "ask for 20, say")
+    _check_number("seed", request.seed, 0, _SEEDS - 1, "choose one of those")
+    for name in ("height", "width", "frames"):
+        value = getattr(request, name)
+        if value is not None:
+            _check_number(name, value, 1, 2**16, "leave it out for the model's own")
+    for name in ("guidance", "guidance_2"):
+        value = getattr(request, name)
+        if value is not None and not math.isfinite(value):
+            raise BadRequest(f"the generation has no such {name}; got {value}, allowed a finite number; try 3.0")
+
+
+def plan_size(request: Generation, default: Size | None, family: Family) -> Size:
+    """Height, width and frames of a run; an image must fit them exactly.
+
+    Parameters
+    ----------
+    request : Generation
+    default : Size or None
+        The model's own size, if it was made for one.
+    family : Family
+
+    Returns
+    -------
+    Size
+
+    Raises
+    ------
+    BadRequest
+        If the image has another size.
+    """
+    image = request.image
+    fallback = default or (Size(image.height, image.width, family.size.frames) if image is not None else family.size)
+    size = Size(request.height or fallback.height, request.width or fallback.width, request.frames or fallback.frames)
+    if image is not None and (image.height, image.width) != (size.height, size.width):
+        raise BadRequest(
+            f"the image does not have the size of the video; got {image.width} x {image.height} pixels (width x height), "
+            f"allowed {size.width} x {size.height}; resize the image, or give its own height and width"
+        )
+    return size
+
+
+def plan_layout(pipeline: Any, family: Family, request: Generation, size: Size) -> Layout:
+    """The layout of a run.
+
+    Parameters
+    ----------
+    pipeline : diffusers.DiffusionPipeline
+    family : Family
+    request : Generation
+    size : Size
+
+    Returns
+    -------
+    Layout
+    """
+    denoisers = family.denoisers(pipeline)
+    denoiser = next(iter(denoisers.values()))
+    latent = family.latent_shape(pipeline, size)
+    schedule = schedule_of(pipeline.scheduler, request.steps)
+    return Layout(
+        branches=family.branches(request),
+        experts=tuple(family.expert_at(pipeline, timestep) for timestep in schedule.timesteps),
+        timesteps=schedule.timesteps,
+        sigmas=schedule.sigmas,
+        layers=_depth(family, denoisers),
+        tokens=family.grid(denoiser, latent),
+        channels=family.width(denoiser),
+        latent=latent,
+        video=(size.frames, size.height, size.width),
+        dtype=str(denoiser.dtype).removeprefix("torch."),
+    )
+
+
+def check_pipeline(pipeline: Any, family: Family) -> None:
+    """Refuse a pipeline of which hooks would not see everything.
+
+    Raises
+    ------
+    Untraceable
+        If a cache skips layers, or tokens are spread over several devices.
+    """
+    for expert, denoiser in family.denoisers(pipeline).items():
+        if getattr(denoiser, "is_cache_enabled", False):
+            raise Untraceable(
+                f"{expert} cannot be traced; got an enabled cache, which skips layers, allowed none; "
+                f"call pipeline.{expert}.disable_cache() first"
+            )
+        if getattr(denoiser, "_parallel_config", None) is not None:
+            raise Untraceable(
+                f"{expert} cannot be traced; got context parallelism, where every process holds some of the tokens, "
+                "allowed one process; load the pipeline without it"
+            )
+
+
+def _depth(family: Family, denoisers: dict[str, Any]) -> int:
+    depths = {expert: len(family.layers(denoiser)) for expert, denoiser in denoisers.items()}
+    if len(set(depths.values())) != 1:
+        got = ", ".join(f"{expert} with {depth}" for expert, depth in depths.items())
+        raise UnknownModel(
+            f"the experts share no layer axis; got {got} layers, allowed the same number; trace them as two pipelines"
+        )
+    return next(iter(depths.values()))
+
+
+def _check_number(name: str, value: object, lowest: int, highest: int, remedy: str) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:
+        raise BadRequest(f"the generation has no such {name}; got {value!r}, allowed {lowest} to {highest}; {remedy}")

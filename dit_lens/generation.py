@@ -1,0 +1,91 @@
+"""A generation as data: everything that decides what a model draws, and what comes back.
+
+Seed and number of steps have no default, because a result that does not say them cannot be made again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    import numpy.typing as npt
+    import torch
+    from PIL.Image import Image
+
+__all__ = ["Generation", "Result", "Size"]
+
+
+@dataclass(frozen=True)
+class Size:
+    """Height, width and frames of a video, in pixels and pictures."""
+
+    height: int
+    width: int
+    frames: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """What to draw.
+
+    Attributes
+    ----------
+    prompt : str
+    image : PIL.Image.Image or None
+        The first frame, for image-to-video models.
+    seed : int
+        Of a CPU generator, so that the noise is the same on every device.
+    steps : int
+        Denoising steps.
+    guidance : float
+        Guidance scale; 1 or less turns guidance off, and only the branch ``cond`` runs.
+    guidance_2 : float, optional
+        Guidance scale of the second expert; the same as ``guidance`` by default.
+    negative_prompt : str
+    height, width, frames : int, optional
+        By default the model's own, or the image's height and width.
+
+    Examples
+    --------
+    >>> Generation(prompt="Draw the path.", seed=0, steps=20).guidance
+    3.0
+    """
+
+    prompt: str
+    seed: int
+    steps: int
+    image: Image | None = None
+    guidance: float = 3.0
+    guidance_2: float | None = None
+    negative_prompt: str = ""
+    height: int | None = None
+    width: int | None = None
+    frames: int | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run gave back.
+
+    Attributes
+    ----------
+    latents : torch.Tensor
+        Final latents as the pipeline returned them.
+    video : numpy.ndarray of uint8, shape (F, H, W, 3), or None
+        The decoded latents, unless decoding was turned off.
+    trace_id : str or None
+        None for a plain run.
+    store : pathlib.Path or None
+    seconds : float
+        Wall time of the denoising run, decoding not included.
+    """
+
+    latents: torch.Tensor
+    video: npt.NDArray[np.uint8] | None
+    trace_id: str | None
+    store: Path | None
+    seconds: float

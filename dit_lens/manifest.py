@@ -1,0 +1,160 @@
+"""The manifest of a trace: everything needed to make it again, as plain JSON.
+
+It holds no absolute path: a model is named by its id or the last part of its folder, and pinned by the sha256 of its weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from dit_lens.adapters import Family
+    from dit_lens.captures import Resolved
+    from dit_lens.engine.layout import Layout
+    from dit_lens.generation import Generation, Size
+
+__all__ = ["hash_folder", "hash_modules", "plain", "request_manifest", "run_manifest"]
+
+_PACKAGES = ("dit-lens", "torch", "diffusers", "transformers", "numpy", "zarr")
+
+
+def run_manifest(
+    pipeline: Any, family: Family, request: Generation, size: Size, layout: Layout, captures: Sequence[Resolved]
+) -> dict[str, Any]:
+    """What is known of a run before it starts, the model's identity aside.
+
+    Returns
+    -------
+    dict
+        JSON-able.
+    """
+    return {
+        **request_manifest(request, size),
+        "adapter": family.name,
+        "pipeline": {"class": type(pipeline).__name__, "config": plain(pipeline.config)},
+        "denoisers": {name: plain(model.config) for name, model in family.denoisers(pipeline).items()},
+        "scheduler": {"class": type(pipeline.scheduler).__name__, "config": plain(pipeline.scheduler.config)},
+        "sigmas": list(layout.sigmas),
+        "timesteps": list(layout.timesteps),
+        "experts": list(layout.experts),
+        "branches": list(layout.branches),
+        "dtype": layout.dtype,
+        "device": str(pipeline.device),
+        "captures": [str(resolved.capture) for resolved in captures],
+        "edits": [],
+        "versions": _versions(),
+        "git": None,
+    }
+
+
+def request_manifest(request: Generation, size: Size) -> dict[str, Any]:
+    """The request as JSON; the image by its hash.
+
+    Examples
+    --------
+    >>> from dit_lens.generation import Generation, Size
+    >>> request_manifest(Generation(prompt="Draw.", seed=0, steps=4), Size(64, 64, 17))["frames"]
+    17
+    """
+    return {
+        "prompt": request.prompt,
+        "negative_prompt": request.negative_prompt,
+        "image_sha256": None if request.image is None else _hash_image(request.image),
+        "seed": request.seed,
+        "steps": request.steps,
+        "guidance": request.guidance,
+        "guidance_2": request.guidance_2,
+        "height": size.height,
+        "width": size.width,
+        "frames": size.frames,
+    }
+
+
+def hash_folder(folder: Path) -> dict[str, str]:
+    """sha256 of every weights file of a model folder, by its path inside the folder.
+
+    Examples
+    --------
+    >>> hash_folder(Path("no-such-folder"))
+    {}
+    """
+    return {
+        path.relative_to(folder).as_posix(): _hash_chunks(_read(path)) for path in sorted(folder.rglob("*.safetensors"))
+    }
+
+
+def hash_modules(modules: Mapping[str, Any]) -> dict[str, str]:
+    """sha256 of the state of every module, by name: names, dtypes, shapes and bytes of its tensors in order.
+
+    Examples
+    --------
+    >>> import torch
+    >>> layer = torch.nn.Linear(2, 2)
+    >>> hash_modules({"a": layer}) == hash_modules({"a": layer})
+    True
+    """
+    return {name: _hash_chunks(_state(module)) for name, module in sorted(modules.items())}
+
+
+def plain(value: Any) -> Any:
+    """A JSON-able copy of a configuration, without private entries and without absolute paths.
+
+    Examples
+    --------
+    >>> plain({"shift": 5.0, "patch": (1, 2), "_name_or_path": "x", "folder": "/somewhere"})
+    {'shift': 5.0, 'patch': [1, 2], 'folder': None}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items() if not str(key).startswith("_")}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(entry) for entry in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return str(value)
+    if isinstance(value, str) and Path(value).is_absolute():
+        return None
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    return str(value)
+
+
+def _hash_image(image: Any) -> str:
+    pixels = np.asarray(image.convert("RGB"))
+    return _hash_chunks([str(pixels.shape).encode(), pixels.tobytes()])
+
+
+def _state(module: Any) -> Iterable[bytes]:
+    import torch
+
+    for name, tensor in module.state_dict().items():
+        yield f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode()
+        yield tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+
+
+def _read(path: Path) -> Iterable[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(2**22):
+            yield chunk
+
+
+def _hash_chunks(chunks: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # run from a source tree that was not installed
+            found[package] = "unknown"
+    return found

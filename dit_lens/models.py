@@ -1,0 +1,255 @@
+"""Load a model by name, folder or Hub id, all through the same code; and say what can be recorded of it.
+
+``tiny-wan`` ships with the package: a small trained Wan2.2 in the true diffusers layout. Anything else is a folder that diffusers has
+saved, or the id of one on the Hugging Face Hub.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dit_lens.captures import SITES
+from dit_lens.engine.errors import BadRequest, UnknownModel
+from dit_lens.generation import Generation, Size
+from dit_lens_stores.errors import close_match
+
+if TYPE_CHECKING:
+    import torch
+
+    from dit_lens.lens import Lens
+
+__all__ = ["KnownModel", "SiteRow", "describe", "known_models", "load"]
+
+_INDEX = "model_index.json"
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+
+
+@dataclass(frozen=True)
+class KnownModel:
+    """A model that is known by name.
+
+    Attributes
+    ----------
+    name : str
+    folder : pathlib.Path
+    size : Size
+        The size that it was trained for.
+    licence : str
+    summary : str
+    """
+
+    name: str
+    folder: Path
+    size: Size
+    licence: str
+    summary: str
+
+    @property
+    def available(self) -> bool:
+        """Whether its weights are there."""
+        return (self.folder / _INDEX).is_file()
+
+
+@dataclass(frozen=True)
+class SiteRow:
+    """What one event of a site holds.
+
+    Attributes
+    ----------
+    site : str
+    events : mapping of str to int or None
+        Extent of the dimensions that number the events; None where the request decides (step, branch).
+    shape : mapping of str to int
+        Extent of the dimensions of one event.
+    dtype : str
+    meaning : str
+    """
+
+    site: str
+    events: dict[str, int | None]
+    shape: dict[str, int]
+    dtype: str
+    meaning: str
+
+
+def known_models() -> tuple[KnownModel, ...]:
+    """Every model that has a name of its own.
+
+    Examples
+    --------
+    >>> [model.name for model in known_models()]
+    ['tiny-wan']
+    """
+    return (
+        KnownModel(
+            name="tiny-wan",
+            folder=Path(__file__).parent / "tiny" / "weights",
+            size=Size(64, 64, 17),
+            licence="Apache-2.0",
+            summary="a small trained Wan2.2 (image to video, two experts) that solves mazes",
+        ),
+    )
+
+
+def load(model: str | Path, *, dtype: torch.dtype | str | None = None, device: str | None = None) -> Lens:
+    """Load a model and put a lens on it.
+
+    Parameters
+    ----------
+    model : str or pathlib.Path
+        ``tiny-wan``, a local folder that diffusers has saved, or a Hub id such as ``Wan-AI/Wan2.2-I2V-A14B-Diffusers``.
+    dtype : torch.dtype or str, optional
+        Such as ``"bfloat16"``; by default float32.
+    device : str, optional
+        By default the CPU.
+
+    Returns
+    -------
+    Lens
+
+    Raises
+    ------
+    UnknownModel
+        If there is no such model, or no adapter knows it.
+
+    Examples
+    --------
+    >>> load("tiny-wna")
+    Traceback (most recent call last):
+    ...
+    dit_lens.engine.errors.UnknownModel: no such model; got 'tiny-wna', allowed tiny-wan, a diffusers folder, ... did you mean 'tiny-wan'?
+    """
+    from dit_lens.lens import Lens, Origin
+
+    source, known = _find(str(model))
+    folder = source if isinstance(source, Path) else None
+    if folder is not None:
+        _check_index(folder)
+    pipeline = _from_pretrained(source, dtype)
+    if device is not None:
+        pipeline.to(device)
+    if known is not None:
+        return Lens(pipeline, Origin(known.name, folder, known.licence, known.size))
+    name = folder.resolve().name if folder is not None else str(source)
+    return Lens(pipeline, Origin(name, folder, None if folder is None else _card_licence(folder)))
+
+
+def describe(model: Lens | str) -> tuple[SiteRow, ...]:
+    """Every site of a model: how many events it has, what one holds, and what it means.
+
+    Parameters
+    ----------
+    model : Lens or str
+        A lens, or what ``load`` takes.
+
+    Returns
+    -------
+    tuple of SiteRow
+    """
+    from dit_lens.engine.plan import plan_layout
+
+    lens = load(model) if isinstance(model, str) else model
+    size = lens.origin.size or lens.family.size
+    layout = plan_layout(lens.pipeline, lens.family, Generation(prompt="", seed=0, steps=1), size)
+    extents: dict[str, int | None] = {"branch": None, "step": None, "layer": layout.layers}
+    return tuple(
+        SiteRow(
+            site.name,
+            {dim: extents[dim] for dim in site.event_dims},
+            {dim: len(layout.labels(dim, site.name)) for dim in site.value_dims},
+            layout.dtype if site.name in ("block.out", "velocity", "velocity.guided") else "float32",
+            site.meaning,
+        )
+        for site in SITES.values()
+    )
+
+
+def _find(model: str) -> tuple[Path | str, KnownModel | None]:
+    """What to load: a folder or a Hub id; and the known model that it is."""
+    models = known_models()
+    for known in models:
+        if model == known.name or Path(model).resolve() == known.folder:
+            if not known.available:
+                raise UnknownModel(
+                    f"the weights of {known.name} are not there; got no {_INDEX}, allowed a trained model; "
+                    f"run 'dit-lens models train {known.name}'"
+                )
+            return known.folder, known
+    if Path(model).is_dir():
+        return Path(model), None
+    if _HUB_ID.fullmatch(model):
+        return model, None
+    names = [known.name for known in models]
+    raise UnknownModel(
+        f"no such model; got {model!r}, allowed {', '.join(names)}, a diffusers folder, or a Hub id as owner/name"
+        f"{close_match(model, names) or '; check the name'}"
+    )
+
+
+def _check_index(folder: Path) -> None:
+    """Refuse a folder before its weights are read."""
+    from dit_lens.adapters import families
+
+    allowed = sorted({name for family in families() for name in family.pipelines})
+    try:
+        index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+        pipeline = str(index.get("_class_name"))
+    except (OSError, ValueError, AttributeError):
+        raise UnknownModel(
+            f"no model in this folder; got {folder.name!r} without a readable {_INDEX}, allowed a folder that diffusers has saved; "
+            "save one with pipeline.save_pretrained"
+        ) from None
+    if pipeline not in allowed:
+        raise UnknownModel(
+            f"no adapter knows the pipeline in {folder.name!r}; got {pipeline!r}, allowed {', '.join(allowed)}"
+            f"{close_match(pipeline, allowed) or '; add a family through the entry-point group dit_lens.adapters'}"
+        )
+
+
+def _from_pretrained(source: Path | str, dtype: torch.dtype | str | None) -> Any:
+    import torch
+    from diffusers import DiffusionPipeline
+
+    wanted = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if dtype is not None and not (isinstance(wanted, torch.dtype) and wanted.is_floating_point):
+        raise BadRequest(f"no such dtype to load a model in; got {dtype!r}, allowed float32, bfloat16, float16; choose one")
+    name = source.name if isinstance(source, Path) else source
+    try:
+        with _no_progress_bars():
+            return DiffusionPipeline.from_pretrained(str(source), torch_dtype=wanted or torch.float32)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UnknownModel(
+            f"the model could not be loaded; got {name!r} with {reason[:300]}, allowed a folder or Hub id of a diffusers pipeline; "
+            "check the name and the network"
+        ) from error
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """A library prints nothing while it loads; the settings of diffusers and transformers are put back."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    logs = [log for log in (diffusers_logging, transformers_logging) if log.is_progress_bar_enabled()]
+    for log in logs:
+        log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for log in logs:
+            log.enable_progress_bar()
+
+
+def _card_licence(folder: Path) -> str | None:
+    """The licence that the front matter of a model card states."""
+    card = folder / "README.md"
+    text = card.read_text(encoding="utf-8") if card.is_file() else ""
+    stated = re.search(r"\A---\n(?:.*\n)*?license:\s*(\S+)", text)
+    return stated[1] if stated else None

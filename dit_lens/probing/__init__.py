@@ -1,0 +1,46 @@
+"""Probes: plugins that turn traces into an answer. What one is, how they are found, run, and their results kept."""
+
+from dit_lens.probing.errors import (
+    BadParams,
+    BrokenProbe,
+    MissingCapture,
+    NonConformingProbe,
+    NotAResult,
+    NothingToAnalyze,
+    ProbeError,
+    ProbeFailed,
+    ResultExists,
+    UnknownProbe,
+)
+from dit_lens.probing.params import build_probe
+from dit_lens.probing.protocol import API_VERSION, Labels, Probe, State, reasons_against
+from dit_lens.probing.registry import ProbeRow, get_probe, list_probes, package_of
+from dit_lens.probing.results import load_result, save_result
+from dit_lens.probing.run import analyze, make_probe
+
+__all__ = [
+    "API_VERSION",
+    "BadParams",
+    "BrokenProbe",
+    "Labels",
+    "MissingCapture",
+    "NonConformingProbe",
+    "NotAResult",
+    "NothingToAnalyze",
+    "Probe",
+    "ProbeError",
+    "ProbeFailed",
+    "ProbeRow",
+    "ResultExists",
+    "State",
+    "UnknownProbe",
+    "analyze",
+    "build_probe",
+    "get_probe",
+    "list_probes",
+    "load_result",
+    "make_probe",
+    "package_of",
+    "reasons_against",
+    "save_result",
+]

@@ -1,0 +1,173 @@
+"""Cut traces into the chunks that a probe maps, and refuse beforehand what cannot be cut.
+
+A chunk is a small in-memory dataset: the arrays that the probe's captures name, restricted to their selection, at one step
+(or one frame of one step, or whole). Dimensions stay although they may hold one label, so ``sigma``, ``timestep`` and
+``expert`` travel with their step. Everything that could be missing is looked for before the first chunk is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from dit_lens.engine.errors import BadSelection
+from dit_lens.probing.errors import MissingCapture
+from dit_lens.probing.protocol import Access, Probe
+from dit_lens.selection import pick
+
+if TYPE_CHECKING:
+    from dit_lens.captures import Capture
+    from dit_lens_stores import Trace
+
+__all__ = ["TraceCut", "cut_trace"]
+
+
+@dataclass(frozen=True)
+class TraceCut:
+    """One trace, ready to be read chunk by chunk.
+
+    Attributes
+    ----------
+    trace_id : str
+    arrays : tuple of xarray.DataArray
+        What the probe needs, restricted to its selection and not read yet.
+    video : xarray.DataArray or None
+        The decoded video, if the probe asked for it.
+    manifest : dict
+        The manifest of the trace.
+    places : tuple of dict
+        The labels that fix each chunk: ``{"step": 3}``, ``{"step": 3, "frame": 0}`` or ``{}``.
+    """
+
+    trace_id: str
+    arrays: tuple[xr.DataArray, ...]
+    video: xr.DataArray | None
+    manifest: dict[str, Any]
+    places: tuple[dict[str, int], ...]
+
+    @property
+    def labels(self) -> dict[str, tuple[int | str, ...]]:
+        """The labels of every dimension, over all arrays."""
+        return {dim: _union(self.arrays, dim) for dim in dict.fromkeys(dim for a in self.arrays for dim in _dims(a))}
+
+    def chunk(self, place: dict[str, int]) -> xr.Dataset:
+        """Read one chunk into memory."""
+        parts = [part.load() for array in self.arrays if (part := _at(array, place)) is not None]
+        merged = xr.merge(parts, join="outer", compat="no_conflicts", combine_attrs="drop")
+        if self.video is not None:
+            merged["video"] = self.video
+        return merged.assign_attrs(trace_id=self.trace_id, manifest=self.manifest)
+
+
+def cut_trace(trace_id: str, trace: Trace, probe: Probe) -> TraceCut:
+    """Find what a probe needs in a trace.
+
+    Parameters
+    ----------
+    trace_id : str
+    trace : Trace
+        A complete trace of a store.
+    probe : Probe
+
+    Returns
+    -------
+    TraceCut
+
+    Raises
+    ------
+    MissingCapture
+        If the trace lacks an array or a label; the message says which capture to add and by which command.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from dit_lens.testing import synthetic_store
+    >>> from dit_lens_probes.energy import Energy
+    >>> store = synthetic_store(tempfile.mkdtemp() + "/x.zarr", ["block.out:energy"])
+    >>> cut = cut_trace("a", store["a"], Energy())
+    >>> cut.places[0], dict(cut.chunk(cut.places[0]).sizes)
+    ({'step': 0}, {'branch': 2, 'step': 1, 'layer': 3, 'frame': 3, 'token': 20})
+    """
+    arrays = tuple(_find(trace_id, trace, probe, capture) for capture in probe.captures())
+    video = _find_video(trace_id, trace, probe) if getattr(probe, "needs_video", False) else None
+    return TraceCut(trace_id, arrays, video, dict(trace.manifest), _places(arrays, probe.access))
+
+
+def _find(trace_id: str, trace: Trace, probe: Probe, capture: Capture) -> xr.DataArray:
+    if capture.array not in trace.arrays:
+        message = f"trace '{trace_id}' does not hold '{capture.array}', which probe '{probe.name}' needs"
+        raise MissingCapture(f"{message}; got {', '.join(trace.arrays) or 'no array'}; {_remedy(trace, capture)}")
+    array = trace[capture.array].rename(capture.array)
+    try:
+        chosen = {axis: _pick(array, axis, capture) for axis in capture.select.axes if axis != "expert"}
+    except BadSelection as error:
+        raise MissingCapture(f"trace '{trace_id}' holds too little for probe '{probe.name}': {error}") from error
+    for axis, labels in chosen.items():
+        _require_labels(trace_id, trace, capture, axis, labels)
+    array = array.sel({axis: list(labels) for axis, labels in chosen.items()})
+    return _of_experts(array, capture)
+
+
+def _pick(array: xr.DataArray, axis: str, capture: Capture) -> tuple[int | str, ...]:
+    """What a capture selects, in the model's own labels; negative numbers count from the last label that is held."""
+    held = _labels(array, axis)
+    numbers = [label for label in held if isinstance(label, int)]
+    return pick(axis, getattr(capture.select, axis), range(max(numbers) + 1) if numbers else held, str(capture))
+
+
+def _of_experts(array: xr.DataArray, capture: Capture) -> xr.DataArray:
+    if capture.select.expert is None:
+        return array
+    return array.isel(step=array["expert"].isin(list(capture.select.expert)).values)
+
+
+def _require_labels(trace_id: str, trace: Trace, capture: Capture, dim: str, labels: Sequence[int | str]) -> None:
+    held = _labels(trace[capture.array], dim)
+    if absent := [label for label in labels if label not in held]:
+        message = f"trace '{trace_id}' does not hold {dim} {', '.join(map(str, absent))} of '{capture.array}'"
+        raise MissingCapture(f"{message}; got {dim} {', '.join(map(str, held))}; {_remedy(trace, capture)}")
+
+
+def _remedy(trace: Trace, capture: Capture) -> str:
+    model = trace.manifest.get("model", "MODEL")
+    model = model.get("id", "MODEL") if isinstance(model, dict) else model
+    return f"record it into a new store with 'dit-lens trace {model} --capture {capture} --out NEW.zarr'"
+
+
+def _find_video(trace_id: str, trace: Trace, probe: Probe) -> xr.DataArray:
+    if "video" not in trace.arrays:
+        message = f"trace '{trace_id}' does not hold 'video', which probe '{probe.name}' draws on"
+        raise MissingCapture(f"{message}; got {', '.join(trace.arrays) or 'no array'}; trace again with the video decoded")
+    return trace["video"].load()
+
+
+def _places(arrays: Sequence[xr.DataArray], access: Access) -> tuple[dict[str, int], ...]:
+    dims: dict[Access, tuple[str, ...]] = {"trace": (), "step": ("step",), "frame": ("step", "frame")}
+    places: list[dict[str, int]] = [{}]
+    for dim in dims[access]:
+        labels = _union(arrays, dim)
+        places = [{**place, dim: int(label)} for place in places for label in labels] if labels else places
+    return tuple(places)
+
+
+def _at(array: xr.DataArray, place: dict[str, int]) -> xr.DataArray | None:
+    """The part of an array at a place, or None if it holds nothing there."""
+    here = {dim: label for dim, label in place.items() if dim in array.dims}
+    if any(label not in _labels(array, dim) for dim, label in here.items()):
+        return None
+    return array.sel({dim: [label] for dim, label in here.items()})
+
+
+def _dims(array: xr.DataArray) -> Iterator[str]:
+    return (str(dim) for dim in array.dims if dim in array.coords)
+
+
+def _labels(array: xr.DataArray, dim: str) -> tuple[int | str, ...]:
+    return tuple(array[dim].values.tolist()) if dim in array.coords else ()
+
+
+def _union(arrays: Sequence[xr.DataArray], dim: str) -> tuple[int | str, ...]:
+    return tuple(sorted({label for array in arrays for label in _labels(array, dim)}, key=lambda x: (str(type(x)), x)))

@@ -1,0 +1,1 @@
+"""Train tiny-wan from its seed: autoencoder, latents, two experts, measurements and model card."""

@@ -1,0 +1,183 @@
+"""Train the video autoencoder of tiny-wan: a small ``AutoencoderKLWan`` that must show every puzzle without a mistake.
+
+The autoencoder is the ceiling of everything after it, so the loss weighs pixels by how rare their colour is (a start
+marker of the wrong colour costs almost nothing in plain PSNR), and noise on the latents makes the decoder forgive
+what a denoiser leaves. Number of steps matters more than frames per step: the run goes from single frames to short
+clips to whole clips, with one cosine over all of it.
+
+Shapes: B batch, 3 colours, F frames, H height, W width, Z latent channels.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKLWan
+
+from dit_lens.puzzles import score_maze, unseen
+from dit_lens.puzzles.draw import FRAMES
+from dit_lens.tiny.train.log import RunLog
+from dit_lens.tiny.train.muon import make_optimisers
+from dit_lens.tiny.train.sampling import SIZES, clip_tensor, training_maze
+
+__all__ = ["AutoencoderRecipe", "build_autoencoder", "measure_autoencoder", "to_pixels", "train_autoencoder"]
+
+
+@dataclass(frozen=True)
+class AutoencoderRecipe:
+    """Everything that decides the weights; ``stages`` are (steps, clips a step, frames a clip)."""
+
+    seed: int = 0
+    stages: tuple[tuple[int, int, int], ...] = ((700, 4, 1), (900, 1, 5), (500, 1, 9), (1000, 1, 17))
+    muon_lr: float = 3e-2
+    adam_lr: float = 3e-3
+    warmup: int = 50
+    latent_noise: float = 0.1
+    rare_colour_weight: float = 4.0
+    save_every: int = 100
+
+    @property
+    def steps(self) -> int:
+        """Steps of all stages together."""
+        return sum(stage[0] for stage in self.stages)
+
+    def stage_of(self, step: int) -> tuple[int, int]:
+        """Clips and frames of one step."""
+        for count, clips, frames in self.stages:
+            if step < count:
+                return clips, frames
+            step -= count
+        raise IndexError(step)
+
+    def rate_at(self, step: int) -> float:
+        """Factor on the learning rates: linear warm-up, then cosine to zero."""
+        return min(1.0, (step + 1) / self.warmup) * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+
+
+def build_autoencoder(seed: int = 0) -> AutoencoderKLWan:
+    """The untrained autoencoder: 8 x 8 pixels and 4 frames to a latent of 16 channels, 1.5 M parameters."""
+    torch.manual_seed(seed)
+    return AutoencoderKLWan(
+        base_dim=12,
+        z_dim=16,
+        dim_mult=[1, 2, 4, 4],
+        num_res_blocks=1,
+        attn_scales=[],
+        temperal_downsample=[False, True, True],
+        latents_mean=[0.0] * 16,
+        latents_std=[1.0] * 16,
+    )
+
+
+def train_autoencoder(recipe: AutoencoderRecipe, folder: Path, log: RunLog) -> AutoencoderKLWan:
+    """Train, or go on from ``folder/autoencoder.pt``; returns the trained module."""
+    vae = build_autoencoder(recipe.seed)
+    optimisers = make_optimisers(vae, recipe.muon_lr, recipe.adam_lr)
+    rates = [[group["lr"] for group in optimiser.param_groups] for optimiser in optimisers]
+    checkpoint = folder / "autoencoder.pt"
+    start = _resume(checkpoint, vae, optimisers)
+    began = time.monotonic()
+    for step in range(start, recipe.steps):
+        for optimiser, base in zip(optimisers, rates, strict=True):
+            for group, rate in zip(optimiser.param_groups, base, strict=True):
+                group["lr"] = rate * recipe.rate_at(step)
+        loss = _train_step(vae, optimisers, recipe, step)
+        if step % 20 == 0:
+            log.write(stage="autoencoder", step=step, loss=loss, seconds=round(time.monotonic() - began, 1))
+        if (step + 1) % recipe.save_every == 0 or step + 1 == recipe.steps:
+            _save(checkpoint, vae, optimisers, step + 1)
+            log.write(stage="autoencoder", step=step + 1, **measure_autoencoder(vae, 2))
+    return vae
+
+
+def _train_step(
+    vae: AutoencoderKLWan, optimisers: list[torch.optim.Optimizer], recipe: AutoencoderRecipe, step: int
+) -> float:
+    x_B3FHW = _batch(recipe, step)
+    generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
+    with torch.autocast("cpu", torch.bfloat16):
+        z_BZFHW = vae.encode(x_B3FHW).latent_dist.mode()
+        noise = torch.randn(z_BZFHW.shape, generator=generator) * z_BZFHW.detach().float().std() * recipe.latent_noise
+        y_B3FHW = decode_unclamped(vae, z_BZFHW + noise).float()
+    error = torch.relu(1 - x_B3FHW * y_B3FHW)  # every colour is a corner of the cube: going beyond it is no error
+    loss = (rarity(x_B3FHW, recipe.rare_colour_weight) * (error + 2 * error**2)).mean()
+    for optimiser in optimisers:
+        optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    for optimiser in optimisers:
+        optimiser.step()
+    return float(loss.detach())
+
+
+def decode_unclamped(vae: AutoencoderKLWan, z_BZFHW: torch.Tensor) -> torch.Tensor:
+    """``vae.decode`` without its final clamp, which would stop the gradient of every pixel that is out of range."""
+    vae.clear_cache()
+    x = vae.post_quant_conv(z_BZFHW)
+    parts = []
+    for frame in range(x.shape[2]):
+        vae._conv_idx = [0]
+        first = {"first_chunk": True} if frame == 0 else {}
+        chunk = x[:, :, frame : frame + 1]
+        parts.append(vae.decoder(chunk, feat_cache=vae._feat_map, feat_idx=vae._conv_idx, **first))
+    vae.clear_cache()
+    return torch.cat(parts, dim=2)
+
+
+def rarity(x_B3FHW: torch.Tensor, weight: float) -> torch.Tensor:
+    """1 for floor and wall (grey), ``weight`` for coloured pixels: path, start and goal."""
+    coloured = (x_B3FHW.amax(1, keepdim=True) - x_B3FHW.amin(1, keepdim=True)) > 1
+    return 1 + (weight - 1) * coloured
+
+
+def _batch(recipe: AutoencoderRecipe, step: int) -> torch.Tensor:
+    clips, frames = recipe.stage_of(step)
+    rng = np.random.default_rng([recipe.seed, 7, step])
+    parts = []
+    for i in range(clips):
+        first = int(rng.integers(0, FRAMES - frames + 1))
+        parts.append(clip_tensor(training_maze(recipe.seed, step * 8 + i))[:, first : first + frames])
+    return torch.stack(parts)
+
+
+def to_pixels(y_3FHW: torch.Tensor) -> np.ndarray:
+    """Decoded values in [-1, 1] as uint8 pixels of shape (F, H, W, 3)."""
+    scaled = ((y_3FHW.float().clamp(-1, 1) + 1) * 127.5).round()
+    return scaled.to(torch.uint8).permute(1, 2, 3, 0).numpy()
+
+
+@torch.no_grad()
+def measure_autoencoder(vae: AutoencoderKLWan, per_size: int) -> dict[str, float]:
+    """PSNR over unseen clips and the share read back as solved, by size; half of the clips are forks."""
+    errors, result = [], {}
+    for size in SIZES:
+        solved = []
+        for index in range(per_size):
+            maze = unseen(index, size, "fork" if index % 2 else "maze")
+            x_3FHW = clip_tensor(maze)
+            y_3FHW = vae.decode(vae.encode(x_3FHW[None]).latent_dist.mode()).sample[0]
+            errors.append(float(((y_3FHW.clamp(-1, 1) - x_3FHW) ** 2).mean()))
+            score = score_maze(to_pixels(y_3FHW), to_pixels(x_3FHW)[0])
+            solved.append(score.solved and score.route == maze.answer)
+        result[f"readback_{size}"] = float(np.mean(solved))
+    return {"psnr": 10 * math.log10(4 / np.mean(errors)), **result}
+
+
+def _save(path: Path, vae: AutoencoderKLWan, optimisers: list[torch.optim.Optimizer], step: int) -> None:
+    partial = path.with_suffix(".partial")
+    torch.save({"step": step, "vae": vae.state_dict(), "opt": [o.state_dict() for o in optimisers]}, partial)
+    partial.replace(path)
+
+
+def _resume(path: Path, vae: AutoencoderKLWan, optimisers: list[torch.optim.Optimizer]) -> int:
+    if not path.exists():
+        return 0
+    state = torch.load(path, weights_only=True)
+    vae.load_state_dict(state["vae"])
+    for optimiser, saved in zip(optimisers, state["opt"], strict=True):
+        optimiser.load_state_dict(saved)
+    return int(state["step"])

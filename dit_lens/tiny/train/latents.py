@@ -1,0 +1,89 @@
+"""Encode the training clips once, into files of some hundred puzzles each, before the denoiser needs them.
+
+Each file holds the latents of the clips and of their condition (first frame, then grey frames, exactly as
+``WanImageToVideoPipeline.prepare_latents`` builds it), as float16, not yet normalised. Files are numbered and a finished
+one is never made again, so an interrupted run goes on where it stopped.
+
+Shapes: B batch, 3 colours, F frames, H height, W width, Z latent channels, f latent frames, h, w latent height and width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKLWan
+
+from dit_lens.tiny.train.sampling import clip_tensor, training_maze
+
+__all__ = ["LatentFiles", "condition_clip", "encode", "encode_file"]
+
+_BATCH = 16
+
+
+def condition_clip(x_B3FHW: torch.Tensor) -> torch.Tensor:
+    """The first frame followed by zeros (grey): what an image-to-video pipeline encodes as its condition."""
+    condition = torch.zeros_like(x_B3FHW)
+    condition[:, :, 0] = x_B3FHW[:, :, 0]
+    return condition
+
+
+@torch.no_grad()
+def encode(vae: AutoencoderKLWan, x_B3FHW: torch.Tensor) -> torch.Tensor:
+    """The mode of the latents, (B, Z, f, h, w), not normalised."""
+    z: torch.Tensor = vae.encode(x_B3FHW).latent_dist.mode()
+    return z
+
+
+def encode_file(vae: AutoencoderKLWan, folder: Path, number: int, seed: int, per_file: int) -> Path:
+    """Make file ``number`` (puzzles ``number * per_file`` and on) unless it is there."""
+    path = folder / f"latents-{number:04d}.npy"
+    if path.exists():
+        return path
+    parts = []
+    for indices in batched(range(number * per_file, (number + 1) * per_file), _BATCH):
+        x_B3FHW = torch.stack([clip_tensor(training_maze(seed, index)) for index in indices])
+        with torch.autocast("cpu", torch.bfloat16):
+            pair = [encode(vae, clip).float() for clip in (x_B3FHW, condition_clip(x_B3FHW))]
+        parts.append(torch.stack(pair, dim=1).half().numpy())
+    partial = path.with_suffix(".partial.npy")
+    np.save(partial, np.concatenate(parts))
+    partial.replace(path)
+    return path
+
+
+def batched(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    """Consecutive runs of at most ``size`` items (``itertools.batched`` from Python 3.12)."""
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+class LatentFiles:
+    """Random batches from all finished files of a folder; new files are seen by the next ``refresh``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.files: list[np.ndarray] = []
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Open files that have appeared."""
+        for number in range(len(self.files), 10_000):
+            path = self.folder / f"latents-{number:04d}.npy"
+            if not path.exists():
+                break
+            self.files.append(np.load(path, mmap_mode="r"))
+
+    def batch(self, rng: np.random.Generator, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Latents of clips and of conditions, each (B, Z, f, h, w) float32, not normalised."""
+        per_file = len(self.files[0])
+        which = rng.integers(0, len(self.files) * per_file, size)
+        pairs = np.stack([self.files[i // per_file][i % per_file] for i in which]).astype(np.float32)
+        both = torch.from_numpy(pairs)
+        return both[:, 0], both[:, 1]
+
+    def statistics(self) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation of every latent channel over the first file."""
+        clips = np.asarray(self.files[0][:, 0], dtype=np.float64)
+        return clips.mean((0, 2, 3, 4)).tolist(), clips.std((0, 2, 3, 4)).tolist()

@@ -1,0 +1,143 @@
+"""The whole training of tiny-wan, one stage after another; each goes on from its own checkpoint when run again.
+
+``autoencoder`` -> ``latents`` -> ``shared`` -> ``high`` -> ``low`` -> assemble -> measure -> model card. A stage is a pure
+function of the recipe, so a run that was interrupted ends with the weights of one that was not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import get_args
+
+import torch
+from diffusers import AutoencoderKLWan, WanImageToVideoPipeline
+
+from dit_lens.errors import DitLensError, close_match
+from dit_lens.puzzles import make_maze, unseen
+from dit_lens.puzzles.maze import Kind
+from dit_lens.tiny.train.assemble import assemble, save_weights
+from dit_lens.tiny.train.autoencoder import AutoencoderRecipe, measure_autoencoder, train_autoencoder
+from dit_lens.tiny.train.card import write_card
+from dit_lens.tiny.train.denoiser import DenoiserRecipe, Prompts, train_part
+from dit_lens.tiny.train.latents import LatentFiles, encode_file
+from dit_lens.tiny.train.log import RunLog
+from dit_lens.tiny.train.measure import measure_model, time_generation
+from dit_lens.tiny.train.sampling import SIZES, count_repeats
+from dit_lens.tiny.train.text import build_text_encoder, build_tokenizer, encode_prompt
+
+__all__ = ["RECIPES", "BadRecipe", "Recipe", "train"]
+
+class BadRecipe(DitLensError, ValueError):
+    """A recipe that is unknown, or not the one of the run folder."""
+
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the checkpoint and the size of its evaluation."""
+
+    autoencoder: AutoencoderRecipe = AutoencoderRecipe()
+    denoiser: DenoiserRecipe = DenoiserRecipe()
+    latent_files: int = 20
+    puzzles_a_file: int = 1024
+    measured_puzzles: int = 64
+    measured_steps: int = 20
+    measured_clips: int = 128
+
+
+RECIPES: dict[str, Recipe] = {
+    "shipped": Recipe(),
+    "smoke": Recipe(
+        AutoencoderRecipe(stages=((2, 1, 1), (2, 1, 5)), save_every=2),
+        DenoiserRecipe(steps=(("shared", 2), ("high", 2), ("low", 2)), batch=2, save_every=1),
+        latent_files=1,
+        puzzles_a_file=4,
+        measured_puzzles=1,
+        measured_steps=2,
+        measured_clips=1,
+    ),
+}
+"""``shipped`` made the weights in this package; ``smoke`` runs every stage in a minute and learns nothing."""
+
+
+def train(folder: Path, recipe: str = "shipped", device: str = "cpu", progress: Progress | None = None) -> Path:
+    """Train tiny-wan and save it as a diffusers folder with a model card.
+
+    Parameters
+    ----------
+    folder : Path
+        Checkpoints, log and latents of the run; the finished model goes to ``folder/model``.
+    recipe : {"shipped", "smoke"}
+    device : str
+        Where the denoiser trains; the autoencoder trains on the CPU, where it is bound by many small steps.
+    progress : callable, optional
+        Called with one line at the start of every stage.
+
+    Returns
+    -------
+    Path
+        The folder of the finished model.
+
+    Raises
+    ------
+    BadRecipe
+        If the recipe is unknown or the folder holds a run of another one.
+    """
+    if recipe not in RECIPES:
+        allowed = ", ".join(RECIPES)
+        raise BadRecipe(f"unknown recipe of tiny-wan; got {recipe!r}, allowed {allowed}{close_match(recipe, RECIPES)}")
+    chosen, say = RECIPES[recipe], progress or (lambda line: None)
+    folder.mkdir(parents=True, exist_ok=True)
+    _same_recipe(folder, chosen)
+    log = RunLog(folder / "log.jsonl")
+    say("autoencoder")
+    vae = train_autoencoder(chosen.autoencoder, folder, log).eval()
+    say("latents")
+    for number in range(chosen.latent_files):
+        encode_file(vae, folder, number, chosen.denoiser.seed, chosen.puzzles_a_file)
+    pipeline = _train_denoisers(vae, chosen, folder, log, device, say)
+    save_weights(pipeline, folder / "model")
+    say("measure")
+    pipeline = WanImageToVideoPipeline.from_pretrained(folder / "model")
+    pipeline.set_progress_bar_config(disable=True)
+    measured = {
+        "autoencoder": measure_autoencoder(pipeline.vae, chosen.measured_clips),
+        "model": measure_model(pipeline, chosen.measured_puzzles, chosen.measured_steps),
+        "repeats": _repeats(chosen),
+        "seconds": time_generation(pipeline, chosen.measured_steps),
+    }
+    (folder / "measured.json").write_text(json.dumps(measured, indent=1), encoding="utf-8")
+    write_card(folder / "model", chosen, measured, log)
+    return folder / "model"
+
+
+def _train_denoisers(
+    vae: AutoencoderKLWan, recipe: Recipe, folder: Path, log: RunLog, device: str, say: Progress
+) -> WanImageToVideoPipeline:
+    data = LatentFiles(folder)
+    tokenizer, encoder = build_tokenizer(), build_text_encoder()
+    encoded = [encode_prompt(text, tokenizer, encoder) for text in (make_maze(0).prompt, "")]
+    prompts = Prompts(torch.stack([hidden for hidden, _ in encoded]), torch.tensor([words for _, words in encoded]))
+    experts = {}
+    for part, _ in recipe.denoiser.steps:
+        say(part)
+        experts[part] = train_part(part, recipe.denoiser, data, prompts, folder, log, device)
+    return assemble(vae, experts["high"], experts["low"], *data.statistics())
+
+
+def _repeats(recipe: Recipe) -> int:
+    """How many of the measured puzzles training showed as well."""
+    measured = [unseen(i, size, kind) for kind in get_args(Kind) for size in SIZES for i in range(recipe.measured_puzzles)]
+    return count_repeats(measured, recipe.denoiser.seed, recipe.latent_files * recipe.puzzles_a_file)
+
+
+def _same_recipe(folder: Path, recipe: Recipe) -> None:
+    path, text = folder / "recipe.json", json.dumps(asdict(recipe), indent=1)
+    if path.exists() and path.read_text(encoding="utf-8") != text:
+        raise BadRecipe(f"{path.name} in the run folder is of another recipe; train into an empty folder")
+    path.write_text(text, encoding="utf-8")

@@ -1,0 +1,8 @@
+"""How the documentation is built: `make docs`."""
+
+project = "dit-lens"
+author = "The dit-lens authors"
+extensions = ["myst_nb", "sphinx_design", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+html_theme = "furo"
+exclude_patterns = ["_build", "jupyter_execute"]
+nb_execution_raise_on_error = True

@@ -1,0 +1,149 @@
+"""Every error that the project raises on purpose is a ``DitLensError`` whose message is one line with a remedy.
+
+The tree starts here, in the lowest room, so that a store can be read without the trace layer; ``dit_lens.errors``
+exports the same classes. Each class also inherits the builtin that fits, so ``except FileExistsError`` works as well.
+The command line prints the message and leaves with ``exit_code``: 2 when nothing was started, 3 when something is
+there but not whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import ClassVar
+
+__all__ = [
+    "DitLensError",
+    "DuplicateEvent",
+    "NotAStore",
+    "NotDone",
+    "StoreError",
+    "StoreExists",
+    "UnknownArray",
+    "UnknownFormat",
+    "UnknownTrace",
+    "close_match",
+]
+
+
+class DitLensError(Exception):
+    """Base of every error of the project.
+
+    Examples
+    --------
+    >>> issubclass(UnknownTrace, DitLensError), DitLensError.exit_code
+    (True, 2)
+    """
+
+    exit_code: ClassVar[int] = 2
+
+
+class StoreError(DitLensError, ValueError):
+    """A store was asked for something that it cannot do, or given something that does not fit.
+
+    Examples
+    --------
+    >>> issubclass(StoreError, ValueError)
+    True
+    """
+
+
+class NotAStore(StoreError):
+    """The path is no store of traces.
+
+    Examples
+    --------
+    >>> from dit_lens_stores import open_store
+    >>> try:
+    ...     open_store("no-such-folder.zarr")
+    ... except NotAStore as error:
+    ...     print(error)
+    open_store found no store at 'no-such-folder.zarr'; got nothing, allowed a dit-lens store; check the path
+    """
+
+
+class StoreExists(StoreError, FileExistsError):
+    """Something is in the way where a store or a trace should be made; it was left untouched.
+
+    Examples
+    --------
+    >>> issubclass(StoreExists, FileExistsError)
+    True
+    """
+
+
+class UnknownTrace(StoreError, LookupError):
+    """The store holds no trace of that id.
+
+    Examples
+    --------
+    >>> issubclass(UnknownTrace, LookupError)
+    True
+    """
+
+
+class UnknownArray(StoreError, LookupError):
+    """The trace holds no array of that name.
+
+    Examples
+    --------
+    >>> issubclass(UnknownArray, LookupError)
+    True
+    """
+
+
+class NotDone(StoreError):
+    """Events that were expected have not been written.
+
+    Examples
+    --------
+    >>> NotDone.exit_code
+    3
+    """
+
+    exit_code: ClassVar[int] = 3
+
+
+class UnknownFormat(StoreError):
+    """The store was written in a format that this version does not read.
+
+    Examples
+    --------
+    >>> issubclass(UnknownFormat, StoreError)
+    True
+    """
+
+
+class DuplicateEvent(StoreError):
+    """One event was written twice.
+
+    Examples
+    --------
+    >>> issubclass(DuplicateEvent, StoreError)
+    True
+    """
+
+
+def close_match(word: str, allowed: Iterable[str]) -> str:
+    """Propose the nearest allowed word, as a clause for the end of a message, or an empty string.
+
+    Parameters
+    ----------
+    word : str
+        What was given.
+    allowed : iterable of str
+        What would have been accepted.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> close_match("blok.out", ["block.out", "latent"])
+    "; did you mean 'block.out'?"
+    >>> close_match("zzz", ["block.out"])
+    ''
+    """
+    found = get_close_matches(word, list(allowed), n=1)
+    return f"; did you mean '{found[0]}'?" if found else ""

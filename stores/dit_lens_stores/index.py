@@ -1,0 +1,157 @@
+"""The root of a store: its format number and the index of its traces, both in the attributes of the root group.
+
+One request reads the whole index. It is a convenience, the group of a trace is the truth about it: the index is
+written before a trace begins and after it ends, so a process that is killed leaves at worst an entry that still says
+"running".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import zarr
+
+from dit_lens_stores.errors import NotAStore, StoreError, UnknownFormat
+from dit_lens_stores.schema import FORMAT
+
+__all__ = ["as_json", "now", "read_attributes", "read_root", "summarise", "write_entry"]
+
+FORMAT_KEY = "dit_lens_format"
+_SUMMARY_KEYS = ("model", "prompt", "seed", "steps", "guidance", "dtype")
+
+
+def read_attributes(group: Path) -> dict[str, Any] | None:
+    """Read the attributes of a Zarr v3 group on disk, or None if there is none.
+
+    Examples
+    --------
+    >>> read_attributes(Path("no-such-folder")) is None
+    True
+    """
+    try:
+        node = json.loads((group / "zarr.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # nothing there, no folder, no JSON
+        return None
+    known = isinstance(node, dict) and node.get("node_type") == "group"
+    return dict(node.get("attributes", {})) if known else None
+
+
+def read_root(path: Path, action: str = "open_store") -> dict[str, Any]:
+    """Read the attributes of a store's root group.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    action : str
+        What is being done, for the message.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    NotAStore
+        If there is no store at the path.
+    UnknownFormat
+        If its major format number is another.
+
+    Examples
+    --------
+    >>> read_root(Path("no-such-folder"))
+    Traceback (most recent call last):
+    ...
+    dit_lens_stores.errors.NotAStore: open_store found no store at 'no-such-folder'; got nothing, ...
+    """
+    attributes = read_attributes(path)
+    if attributes is None or FORMAT_KEY not in attributes:
+        got = _what_is_there(path, attributes)
+        raise NotAStore(f"{action} found no store at '{path}'; got {got}, allowed a dit-lens store; check the path")
+    version, major = str(attributes[FORMAT_KEY]), FORMAT.partition(".")[0]
+    if version.partition(".")[0] != major:
+        raise UnknownFormat(
+            f"{action} cannot read '{path}'; got format '{version}', allowed {major}.x; install a newer dit-lens"
+        )
+    return attributes
+
+
+def write_entry(path: Path, trace_id: str, entry: Mapping[str, Any]) -> None:
+    """Set one entry of the index, leaving the others as they are on disk now.
+
+    Examples
+    --------
+    >>> from dit_lens_stores import create_store
+    >>> store = create_store(getfixture("tmp_path") / "a.zarr")
+    >>> write_entry(store.path, "t0", {"status": "running"})
+    >>> store.index
+    {'t0': {'status': 'running'}}
+    """
+    root = zarr.open_group(path, mode="r+", zarr_format=3)  # opened anew: attributes are cached by the group object
+    traces = dict(root.attrs["traces"]) | {trace_id: dict(entry)}  # type: ignore[arg-type]
+    root.update_attributes({"traces": traces})
+
+
+def summarise(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Pick the few plain facts of a manifest that the index repeats.
+
+    Examples
+    --------
+    >>> summarise({"model": "tiny-wan", "seed": 3, "scheduler": {"shift": 5}})
+    {'model': 'tiny-wan', 'seed': 3}
+    """
+    return {key: manifest[key] for key in _SUMMARY_KEYS if isinstance(manifest.get(key), str | int | float)}
+
+
+def as_json(what: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy a mapping as JSON gives it back.
+
+    Parameters
+    ----------
+    what : str
+        What it is, for the message.
+    value : mapping
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    StoreError
+        If JSON cannot hold it (an object, NaN).
+
+    Examples
+    --------
+    >>> as_json("manifest", {"size": (64, 64)})
+    {'size': [64, 64]}
+    """
+    try:
+        copy: dict[str, Any] = json.loads(json.dumps(dict(value), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise StoreError(
+            f"{what} cannot be stored; got {error}, allowed what JSON holds; make it numbers and words"
+        ) from None
+    return copy
+
+
+def now() -> str:
+    """Tell the time in UTC, to the second.
+
+    Examples
+    --------
+    >>> now().endswith("+00:00")
+    True
+    """
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _what_is_there(path: Path, attributes: Mapping[str, Any] | None) -> str:
+    if attributes is not None:
+        return f"a Zarr group without '{FORMAT_KEY}'"
+    if not path.exists():
+        return "nothing"
+    return "a folder that is no Zarr group" if path.is_dir() else "a file"

@@ -1,0 +1,212 @@
+"""Write one trace while the model runs.
+
+A ``TraceWriter`` takes events one by one and never reads them back. What it has written is on disk when the shard
+that it belongs to is whole; `finish` looks whether every expected event came and only then calls the trace complete.
+If the process is killed, the status stays "running" and the done marks say what is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dit_lens_stores.errors import NotDone, StoreError, UnknownArray, close_match
+from dit_lens_stores.index import as_json, now, summarise, write_entry
+from dit_lens_stores.schema import Event, Label
+from dit_lens_stores.shards import ArrayWriter, name_event
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import zarr
+
+    from dit_lens_stores.prepare import CoordinateArray
+
+__all__ = ["TraceWriter", "list_events"]
+
+_SHOWN = 3
+
+
+def list_events(events: Iterable[tuple[str, Mapping[str, Label]]]) -> str:
+    """Put the first few of some events in words.
+
+    Examples
+    --------
+    >>> list_events([("x", {"step": step}) for step in range(5)])
+    'x[step=0], x[step=1], x[step=2] and 2 more'
+    """
+    names = [name_event(array, event) for array, event in events]
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+class TraceWriter:
+    """Takes the events of one trace; made by `Store.begin`.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The store.
+    group : zarr.Group
+        The trace's group, allocated.
+    arrays, coordinates : dict
+        Writers by name.
+
+    Examples
+    --------
+    >>> from dit_lens_stores import ArraySpec, create_store
+    >>> store = create_store(getfixture("tmp_path") / "a.zarr")
+    >>> spec = ArraySpec("x", ("step", "frame"), {"step": (0, 1), "frame": (0, 1)}, ("step",))
+    >>> writer = store.begin("t0", [spec], [], {"seed": 3})
+    >>> writer.write("x", {"step": 0}, np.zeros(2, np.float32))
+    >>> writer.write("x", {"step": 1}, np.ones(2, np.float32))
+    >>> writer.finish()
+    >>> store.status("t0")
+    'complete'
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        group: zarr.Group,
+        arrays: Mapping[str, ArrayWriter],
+        coordinates: Mapping[str, CoordinateArray],
+    ) -> None:
+        self.trace_id = group.basename
+        self.status = "running"
+        self._path, self._group = path, group
+        self._arrays, self._coordinates = arrays, coordinates
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """The names of the arrays."""
+        return tuple(self._arrays)
+
+    @property
+    def buffered(self) -> int:
+        """Bytes held in memory now, waiting for their shards to be whole."""
+        return sum(array.buffered for array in self._arrays.values())
+
+    def write(self, array: str, event: Mapping[str, Label], values: npt.ArrayLike) -> None:
+        """Write one event.
+
+        Parameters
+        ----------
+        array : str
+        event : mapping
+            A label for each event dimension of the array.
+        values : array
+            Over the array's other dimensions, its own labels only. float32, or what widens to it exactly.
+
+        Raises
+        ------
+        UnknownArray
+            If the trace has no such array.
+        DuplicateEvent
+            If the event was written before.
+        StoreError
+            If label, shape or dtype do not fit.
+        """
+        self._check_open("write")
+        if array not in self._arrays:
+            hint = close_match(array, self._arrays) or "; name one of them"
+            allowed = ", ".join(self._arrays)
+            raise UnknownArray(
+                f"write found no array in trace '{self.trace_id}'; got '{array}', allowed {allowed}{hint}"
+            )
+        self._arrays[array].write(event, np.asarray(values))
+
+    def set_coordinate(self, name: str, dim_label: Label, value: Any) -> None:
+        """Set one value of a coordinate that is known only while the model runs, such as ``sigma`` of a step.
+
+        Parameters
+        ----------
+        name : str
+        dim_label : int or str
+            The label along the coordinate's dimension.
+        value : float, int or str
+
+        Raises
+        ------
+        StoreError
+            If there is no such coordinate or label.
+        """
+        self._check_open("set_coordinate")
+        if name not in self._coordinates:
+            hint = close_match(name, self._coordinates) or "; name it when the trace begins"
+            allowed = ", ".join(self._coordinates) or "none"
+            raise StoreError(f"set_coordinate found no coordinate; got '{name}', allowed {allowed}{hint}")
+        self._coordinates[name].set(dim_label, value)
+
+    def missing(self) -> list[tuple[str, Event]]:
+        """List the events that are expected and have not been written, as (array, event)."""
+        return [(name, event) for name, array in self._arrays.items() for event in array.missing()]
+
+    def update_manifest(self, mapping: Mapping[str, Any]) -> None:
+        """Add entries to the manifest, or replace them.
+
+        Parameters
+        ----------
+        mapping : mapping
+            JSON-able.
+        """
+        self._check_open("update_manifest")
+        manifest = dict(self._group.attrs["manifest"])  # type: ignore[arg-type]
+        self._group.update_attributes({"manifest": manifest | as_json("manifest", mapping)})
+
+    def finish(self) -> None:
+        """Put everything in place and call the trace complete.
+
+        Raises
+        ------
+        NotDone
+            If expected events never came; the trace is then marked failed.
+        """
+        self._check_open("finish")
+        if missing := self.missing():
+            reason = f"got {len(missing)} events missing: {list_events(missing)}"
+            self.fail(reason)
+            raise NotDone(
+                f"trace '{self.trace_id}' is not complete in '{self._path}'; {reason}, allowed none; run it again"
+            )
+        for array in self._arrays.values():
+            array.flush()
+        self._close("complete")
+
+    def fail(self, reason: str) -> None:
+        """Put what is there in place and call the trace failed.
+
+        Parameters
+        ----------
+        reason : str
+            Kept with the trace.
+        """
+        self._check_open("fail")
+        for name, array in self._arrays.items():
+            try:
+                array.flush()
+            except OSError as error:  # the disk may be what failed; the reason for the failure must not be lost
+                reason = f"{reason}; '{name}' could not be written: {error}"
+        self._close("failed", reason)
+
+    def _close(self, status: str, reason: str | None = None) -> None:
+        end = {"status": status, "finished": now()} | ({"reason": reason} if reason else {})
+        self._group.update_attributes(end)
+        attrs = self._group.attrs
+        manifest = dict(attrs["manifest"])  # type: ignore[arg-type]
+        entry = {"created": attrs["created"], "arrays": list(self._arrays)} | summarise(manifest)
+        write_entry(self._path, self.trace_id, end | entry)
+        self.status = status
+
+    def _check_open(self, action: str) -> None:
+        if self.status != "running":
+            raise StoreError(
+                f"{action} on trace '{self.trace_id}' came too late; got status '{self.status}', allowed 'running'; "
+                f"begin the trace again"
+            )
+
+    def __repr__(self) -> str:
+        return f"<TraceWriter '{self.trace_id}': {self.status}, {len(self.missing())} events missing>"

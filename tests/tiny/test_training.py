@@ -1,0 +1,78 @@
+"""The training command does every stage, and an interrupted run ends with the weights of one that was not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dit_lens.tiny.train import run
+from dit_lens.tiny.train.muon import orthogonalise
+from dit_lens.tiny.train.sampling import count_repeats, training_maze
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run.train(tmp_path_factory.mktemp("whole"), "smoke")
+
+
+def test_every_stage_leaves_its_mark(trained: Path) -> None:
+    assert (trained / "model_index.json").exists()
+    card = (trained / "README.md").read_text()
+    assert "| maze 3 x 3 | 1 |" in card
+    assert "random weights, never trained" in card
+    assert (trained / "curves.png").stat().st_size > 0
+    assert set(json.loads((trained.parent / "measured.json").read_text())) == {"autoencoder", "model", "repeats", "seconds"}
+
+
+def test_an_interrupted_run_ends_with_the_same_weights(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop_at(stage: str) -> None:
+        if stage == "high":
+            raise Stop
+
+    with pytest.raises(Stop):
+        run.train(tmp_path, "smoke", progress=stop_at)
+    shortened = torch.load(tmp_path / "shared.pt", weights_only=True)
+    assert shortened["step"] == 2
+    again = run.train(tmp_path, "smoke")
+    for part in ("vae", "transformer", "transformer_2"):
+        name = f"{part}/diffusion_pytorch_model.safetensors"
+        first, second = load_file(trained / name), load_file(again / name)
+        assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_experts_differ_after_their_own_stages(trained: Path) -> None:
+    high, low = (load_file(trained / part / "diffusion_pytorch_model.safetensors") for part in ("transformer", "transformer_2"))
+    assert any(not torch.equal(high[key], low[key]) for key in high)
+
+
+def test_a_folder_of_another_recipe_is_refused(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = replace(run.RECIPES["smoke"], latent_files=2)
+    monkeypatch.setitem(run.RECIPES, "smoke", other)
+    with pytest.raises(run.BadRecipe, match=r"recipe\.json in the run folder is of another recipe; train into an empty folder"):
+        run.train(trained.parent, "smoke")
+
+
+def test_an_unknown_recipe_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(run.BadRecipe, match=r"got 'shiped', allowed shipped, smoke; did you mean 'shipped'\?"):
+        run.train(tmp_path / "new", "shiped")
+    assert not (tmp_path / "new").exists()
+
+
+def test_repeats_are_counted() -> None:
+    assert count_repeats([training_maze(0, 1), training_maze(0, 3), training_maze(1, 3)], seed=0, trained=3) == 1
+
+
+def test_orthogonalise_pushes_singular_values_towards_one() -> None:
+    matrix = torch.from_numpy(np.random.default_rng(0).standard_normal((40, 12))).float()
+    values = torch.linalg.svdvals(orthogonalise(matrix))
+    assert 0.6 < float(values.min())
+    assert float(values.max()) < 1.3

@@ -1,0 +1,166 @@
+"""Untrained Wan pipelines of the true classes, small enough to run in a tenth of a second, and an observer of our own.
+
+The observer shares no code with the engine: it patches the ``forward`` of the blocks and denoisers and the ``step`` of the scheduler
+instance, and keeps everything in lists.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from diffusers import (
+    AutoencoderKLWan,
+    DPMSolverMultistepScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    UniPCMultistepScheduler,
+    WanImageToVideoPipeline,
+    WanPipeline,
+    WanTransformer3DModel,
+)
+from PIL import Image
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
+
+from dit_lens.generation import Generation
+from dit_lens.lens import Lens, Origin
+from dit_lens.generation import Size
+
+BLOCKS = 3
+SCHEDULERS: dict[str, Callable[[], Any]] = {
+    "unipc": lambda: UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=5.0),
+    "euler": lambda: FlowMatchEulerDiscreteScheduler(shift=5.0),
+    "dpm": lambda: DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=5.0),
+}
+
+
+def _tokenizer() -> PreTrainedTokenizerFast:
+    words = {"<pad>": 0, "</s>": 1, "<unk>": 2, "Draw": 3, "the": 4, "path": 5}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
+
+
+def _transformer(channels: int) -> WanTransformer3DModel:
+    return WanTransformer3DModel(
+        patch_size=(1, 1, 1),
+        num_attention_heads=2,
+        attention_head_dim=12,
+        in_channels=channels,
+        out_channels=16,
+        text_dim=32,
+        freq_dim=32,
+        ffn_dim=32,
+        num_layers=BLOCKS,
+        rope_max_seq_len=32,
+    ).eval()
+
+
+def build(kind: str = "i2v", scheduler: str = "unipc", experts: int = 2) -> Any:
+    """An untrained pipeline, always with the same weights."""
+    torch.manual_seed(0)
+    channels = 36 if kind == "i2v" else 16
+    parts = {
+        "tokenizer": _tokenizer(),
+        "text_encoder": UMT5EncoderModel(
+            UMT5Config(d_model=32, num_layers=1, num_heads=2, d_kv=8, d_ff=32, vocab_size=16)
+        ).eval(),
+        "vae": AutoencoderKLWan(base_dim=4, z_dim=16, dim_mult=[1, 1, 1, 1], num_res_blocks=1).eval(),
+        "scheduler": SCHEDULERS[scheduler](),
+        "transformer": _transformer(channels),
+        "transformer_2": _transformer(channels) if experts == 2 else None,
+        "boundary_ratio": 0.9 if experts == 2 else None,
+    }
+    return (WanImageToVideoPipeline if kind == "i2v" else WanPipeline)(**parts)
+
+
+def look(pipeline: Any) -> Lens:
+    """A lens on a pipeline made for 32 x 32 pixels and 5 frames: 2 latent frames of 4 x 4 tokens."""
+    return Lens(pipeline, Origin("untrained", size=Size(32, 32, 5)))
+
+
+def ask(kind: str = "i2v", **changes: Any) -> Generation:
+    """A request of 6 steps: with shift 5 and boundary 0.9, three run on each expert."""
+    image = Image.new("RGB", (32, 32), (200, 40, 90)) if kind == "i2v" else None
+    return Generation(**{"prompt": "Draw the path", "image": image, "seed": 3, "steps": 6, "guidance": 3.0, **changes})
+
+
+@contextmanager
+def observer(pipeline: Any) -> Iterator[SimpleNamespace]:
+    """Watch one run without the engine."""
+    seen = SimpleNamespace(blocks=[], velocities=[], steps=[])
+    where = {"calls": Counter()}
+    undo: list[tuple[Any, str]] = []
+
+    def patch(thing: Any, name: str, make: Callable[[Any], Any]) -> None:
+        setattr(thing, name, make(getattr(thing, name)))
+        undo.append((thing, name))
+
+    def denoiser(expert: str) -> Callable[[Any], Any]:
+        def make(stock: Any) -> Any:
+            def forward(*args: Any, **kwargs: Any) -> Any:
+                step = len(seen.steps)
+                where["now"] = (expert, ("cond", "uncond")[where["calls"][step]], step)
+                where["calls"][step] += 1
+                out = stock(*args, **kwargs)
+                seen.velocities.append((*where["now"], out[0][0].clone()))
+                return out
+
+            return forward
+
+        return make
+
+    def block(number: int) -> Callable[[Any], Any]:
+        def make(stock: Any) -> Any:
+            def forward(*args: Any, **kwargs: Any) -> Any:
+                out = stock(*args, **kwargs)
+                seen.blocks.append((*where["now"], number, out[0].clone()))
+                return out
+
+            return forward
+
+        return make
+
+    def scheduler_step(stock: Any) -> Any:
+        def step(v: Any, t: Any, x: Any, **kwargs: Any) -> Any:
+            out = stock(v, t, x, **kwargs)
+            index = pipeline.scheduler.step_index - 1
+            sigma = float(pipeline.scheduler.sigmas[index])
+            seen.steps.append((where["now"][0], float(t), sigma, v[0].clone(), x[0].clone()))
+            return out
+
+        return step
+
+    for expert in ("transformer", "transformer_2"):
+        model = getattr(pipeline, expert)
+        if model is not None:
+            patch(model, "forward", denoiser(expert))
+            for number, layer in enumerate(model.blocks):
+                patch(layer, "forward", block(number))
+    patch(pipeline.scheduler, "step", scheduler_step)
+    try:
+        yield seen
+    finally:
+        for thing, name in undo:
+            delattr(thing, name)
+
+
+@pytest.fixture(scope="session")
+def kit() -> SimpleNamespace:
+    return SimpleNamespace(build=build, look=look, ask=ask, observer=observer, BLOCKS=BLOCKS)
+
+
+@pytest.fixture
+def pipeline() -> Any:
+    return build()
+
+
+@pytest.fixture
+def lens(pipeline: Any) -> Lens:
+    return look(pipeline)

@@ -1,0 +1,184 @@
+"""Each address is recorded exactly once, or the trace fails and names it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+import pytest
+import torch
+
+import dit_lens_stores as stores
+from dit_lens.address import Address
+from dit_lens.engine.errors import IncompleteTrace, UnexpectedVisit
+
+CAPTURES = ["block.out:energy", "latent:raw"]
+
+
+@contextmanager
+def fails(path, kind=IncompleteTrace):
+    with pytest.raises(kind) as caught:
+        yield caught
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 3
+    store = stores.open_store(path)
+    assert [store.status(trace_id) for trace_id in store.traces] == ["failed"]
+
+
+def _at_step(step, act):
+    def on_step(done, steps):
+        if done == step:
+            act()
+
+    return on_step
+
+
+def test_one_blocks_hook_removed(lens, kit, tmp_path):
+    block = lens.pipeline.transformer_2.blocks[1]
+    act = _at_step(4, lambda: block._forward_hooks.clear())
+    with fails(tmp_path / "a.zarr") as caught:
+        lens.trace(kit.ask(), CAPTURES, tmp_path / "a.zarr", trace_id="t", on_step=act)
+    lost = [Address("transformer_2", b, s, 1, "block.out") for s in (4, 5) for b in ("cond", "uncond")]
+    assert caught.value.missing == tuple(lost)
+    assert str(caught.value) == (
+        "trace 't' is not complete; got 44 of 48 addresses, missing transformer_2/cond/step 4/layer 1/block.out, "
+        "transformer_2/uncond/step 4/layer 1/block.out, transformer_2/cond/step 5/layer 1/block.out, "
+        "transformer_2/uncond/step 5/layer 1/block.out; a hook did not fire or a step did not run: trace an unmodified pipeline"
+    )
+
+
+def test_one_expert_never_runs(lens, kit, tmp_path):
+    """The pipeline is switched to one expert behind the plan's back."""
+    act = _at_step(1, lambda: setattr(lens.pipeline, "transformer_2", lens.pipeline.transformer))
+    second = lens.pipeline.transformer_2
+    with fails(tmp_path / "a.zarr") as caught:
+        lens.trace(kit.ask(), CAPTURES, tmp_path / "a.zarr", on_step=act)
+    assert {address.expert for address in caught.value.missing} == {"transformer_2"}
+    assert {address.step for address in caught.value.missing} == {3, 4, 5}
+    assert "transformer_2/step 3/" in str(caught.value)
+    assert not second._forward_hooks
+    assert not second.blocks[0]._forward_hooks
+
+
+def test_an_expert_that_is_not_hooked_runs(lens, kit, tmp_path):
+    stranger = kit.build().transformer_2
+    act = _at_step(2, lambda: setattr(lens.pipeline, "transformer_2", stranger))
+    with fails(tmp_path / "a.zarr") as caught:
+        lens.trace(kit.ask(), ["latent"], tmp_path / "a.zarr", on_step=act)
+    assert Address("transformer_2", None, 3, None, "latent") in caught.value.missing
+
+
+@pytest.mark.parametrize("captures", [CAPTURES, ["latent[step=0]"]], ids=["captured", "not captured"])
+def test_a_step_is_skipped(lens, kit, tmp_path, captures):
+    """A scheduler that leaves one timestep out; the step that it left out is named, not the last one."""
+    scheduler = lens.pipeline.scheduler
+
+    class Skipping(type(scheduler)):
+        skip = False
+
+        def set_timesteps(self, *args, **kwargs):
+            super().set_timesteps(*args, **kwargs)
+            if Skipping.skip:
+                keep = [step for step in range(len(self.timesteps)) if step != 2]
+                self.timesteps = self.timesteps[keep]
+
+    scheduler.__class__ = Skipping
+    plan = lens.plan
+
+    def plan_then_skip(*args):
+        planned = plan(*args)
+        Skipping.skip = True
+        return planned
+
+    lens.plan = plan_then_skip
+    with fails(tmp_path / "a.zarr") as caught:
+        lens.trace(kit.ask(), captures, tmp_path / "a.zarr")
+    assert {address.step for address in caught.value.missing} == {2}
+    assert "transformer/step 2/scheduler.step" in str(caught.value)
+
+
+def test_the_run_ends_early(lens, kit, tmp_path):
+    act = _at_step(4, lambda: setattr(lens.pipeline, "_interrupt", True))
+    with fails(tmp_path / "a.zarr") as caught:
+        lens.trace(kit.ask(), ["latent"], tmp_path / "a.zarr", on_step=act)
+    assert {address.step for address in caught.value.missing} == {4, 5}
+
+
+def test_a_step_comes_twice(lens, kit, tmp_path):
+    scheduler = lens.pipeline.scheduler
+    x = torch.zeros(1, 16, 2, 4, 4)
+    again = _at_step(2, lambda: scheduler.step(x, scheduler.timesteps[0], x))
+    with fails(tmp_path / "a.zarr", UnexpectedVisit) as caught:
+        lens.trace(kit.ask(), ["latent"], tmp_path / "a.zarr", on_step=again)
+    assert "the run came to a step that is over; got transformer/step 0/scheduler.step" in str(caught.value).replace("?", "transformer")
+
+
+def test_a_layer_runs_twice(lens, kit, tmp_path):
+    block = lens.pipeline.transformer.blocks[2]
+    stock = block.forward
+
+    def twice(hidden, *args, **kwargs):
+        block.forward = stock
+        out = block(hidden, *args, **kwargs)
+        block.forward = twice
+        return out
+
+    block.forward = twice
+    with fails(tmp_path / "a.zarr", UnexpectedVisit) as caught:
+        lens.trace(kit.ask(), CAPTURES, tmp_path / "a.zarr")
+    assert str(caught.value) == (
+        "the run came to an address twice; got transformer/cond/step 0/layer 2/block.out again, allowed once; "
+        "trace a pipeline that calls every layer once a branch and step"
+    )
+
+
+def test_an_unplanned_branch(lens, kit, tmp_path):
+    """Guidance is switched on behind the plan's back: the second branch was not announced."""
+    act = _at_step(2, lambda: setattr(lens.pipeline, "_guidance_scale", 5.0))
+
+    def act_(done, steps):
+        act(done, steps)
+
+    with pytest.raises(UnexpectedVisit, match="got uncond, allowed cond; ") as caught:
+        model = lens.pipeline.transformer
+        stock = model.cache_context
+        model.cache_context = lambda name: stock("uncond")
+        lens.trace(kit.ask(guidance=1.0), ["latent"], tmp_path / "a.zarr", on_step=act_)
+    assert "transformer/step 0/velocity" in str(caught.value)
+
+
+def test_a_denoiser_without_contexts_is_labelled_by_order(lens, kit, tmp_path):
+    """Not every family opens ``cache_context``; the order of the calls in a step stands in."""
+    named = lens.trace(kit.ask(), ["velocity"], tmp_path / "a.zarr", trace_id="named")
+    from dit_lens.engine import hooks
+
+    stock = hooks._named_contexts
+    try:
+        hooks._named_contexts = contextmanager(lambda denoiser, clock: (yield))
+        lens.trace(kit.ask(), ["velocity"], tmp_path / "a.zarr", trace_id="ordered")
+    finally:
+        hooks._named_contexts = stock
+    store = stores.open_store(named.store)
+    assert store["named"]["velocity.raw"].identical(store["ordered"]["velocity.raw"])
+
+
+def test_rows_of_a_batch_are_split_by_branch():
+    from dit_lens.engine.clock import BATCHED, Clock
+    from dit_lens.engine.layout import Layout
+
+    layout = Layout(
+        ("cond", "uncond"), ("transformer",), (9.0,), (0.9,), 1, (1, 1, 1), 8, (4, 1, 1, 1), (1, 8, 8), "float32"
+    )
+    clock = Clock(layout)
+    with clock.context(BATCHED):
+        clock.enter("transformer", None)
+    assert clock.rows == ("uncond", "cond")
+
+
+def test_more_than_one_video_at_a_time_is_refused(lens, kit, tmp_path):
+    stock = type(lens.family).denoisers
+    model = lens.pipeline.transformer
+    assert model is stock(lens.family, lens.pipeline)["transformer"]
+    model.register_forward_pre_hook(lambda m, a, k: (a, {**k, "hidden_states": k["hidden_states"].repeat(2, 1, 1, 1, 1), "timestep": k["timestep"].repeat(2), "encoder_hidden_states": k["encoder_hidden_states"].repeat(2, 1, 1)}), with_kwargs=True)  # fmt: skip
+    with fails(tmp_path / "a.zarr", UnexpectedVisit) as caught:
+        lens.trace(kit.ask(), CAPTURES, tmp_path / "a.zarr")
+    assert "got 2 rows, allowed 1 (cond); generate one video at a time" in str(caught.value)

@@ -1,7 +1,7 @@
 """An address names one recorded event: which expert, which branch, which step, which layer, which site.
 
-Positions inside the event (frame, token, and from the token y and x) are axes of the array, not part of the address. An address
-is ordered and prints as a path, so that an error can name it and a reader can find it.
+Positions inside the event (frame, token, and from the token y and x) are axes of the array, not part of the address.
+An address is ordered and prints as a path, so that an error can name it and a reader can find it.
 """
 
 from __future__ import annotations

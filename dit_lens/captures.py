@@ -1,8 +1,9 @@
 """What to record: a site, a reduction, and a selection.
 
-``SITES`` and ``REDUCTIONS`` are tables: the dimensions of an array follow from the site's row and from what the reduction takes
-away, so a new site is one row here and one line in the engine. A capture is plain data, written as text
-(``block.out:raw[step=0:3,layer=2:5]``) or made in Python; ``resolve`` checks it against the layout of a run, before it runs.
+``SITES`` and ``REDUCTIONS`` are tables: the dimensions of an array follow from the site's row and from what the
+reduction takes away, so a new site is one row here and one line in the engine. A capture is plain data, written as
+text (``block.out:raw[step=0:3,layer=2:5]``) or made in Python; ``resolve`` checks it against the layout of a run,
+before it runs.
 """
 
 from __future__ import annotations
@@ -81,7 +82,9 @@ REDUCTIONS: Mapping[str, Reduction] = MappingProxyType(
 )
 """Every reduction by its name."""
 
-_FORM = re.compile(r"\s*(?P<site>[^:\[\]\s]+)\s*(?::\s*(?P<reduction>[^:\[\]\s]+)\s*)?(?:\[(?P<selection>[^\[\]]*)\])?\s*")
+_FORM = re.compile(
+    r"\s*(?P<site>[^:\[\]\s]+)\s*(?::\s*(?P<reduction>[^:\[\]\s]+)\s*)?(?:\[(?P<selection>[^\[\]]*)\])?\s*"
+)
 
 
 @dataclass(frozen=True)
@@ -196,7 +199,8 @@ class Capture:
             at = [step for step, expert in enumerate(layout.experts) if expert in experts]
             raise BadSelection(
                 f"capture '{self}' chooses no step; got steps {', '.join(map(str, steps))}, "
-                f"allowed {at[0]} to {at[-1]} for {', '.join(map(str, experts))}; choose a step in which the expert runs"
+                f"allowed {at[0]} to {at[-1]} for {', '.join(map(str, experts))}; choose a step in which the "
+                f"expert runs"
             )
         return kept
 

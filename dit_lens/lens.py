@@ -1,7 +1,7 @@
 """A lens: a stock diffusers pipeline with the means to look inside one generation.
 
-``generate`` runs it plain, ``trace`` runs it with captures and writes what they ask for to a store while the model runs. Between the
-two calls the pipeline is untouched: everything that a trace attaches is gone when it ends.
+``generate`` runs it plain, ``trace`` runs it with captures and writes what they ask for to a store while the model
+runs. Between the two calls the pipeline is untouched: everything that a trace attaches is gone when it ends.
 """
 
 from __future__ import annotations
@@ -155,9 +155,7 @@ class Lens:
         )
         return Result(latents, video, trace_id, store.path, seconds)
 
-    def plan(
-        self, request: Generation, captures: Iterable[Capture | str]
-    ) -> tuple[Size, Layout, tuple[Resolved, ...]]:
+    def plan(self, request: Generation, captures: Iterable[Capture | str]) -> tuple[Size, Layout, tuple[Resolved, ...]]:
         """Check a trace without running it: the size, the layout of the run, and what every capture selects.
 
         Raises
@@ -204,7 +202,7 @@ class Lens:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """The model's part of the manifest: name, licence, and sha256 of its weights (of the files, where they are known)."""
+        """The model's part of the manifest: name, licence, and sha256 of its weights (of their files, if known)."""
         files = hash_folder(self.origin.folder) if self.origin.folder else {}
         modules = {name: part for name, part in self.pipeline.components.items() if isinstance(part, torch.nn.Module)}
         return {
@@ -217,7 +215,8 @@ class Lens:
         for capture in captures:
             if capture.site.startswith("x0") and not is_flow(self.pipeline.scheduler):
                 raise BadRequest(
-                    f"capture '{capture}' needs a flow-matching scheduler; got {type(self.pipeline.scheduler).__name__}, "
+                    f"capture '{capture}' needs a flow-matching scheduler; got "
+                    f"{type(self.pipeline.scheduler).__name__}, "
                     "allowed FlowMatch schedulers or prediction_type='flow_prediction'; leave x0 out"
                 )
 

@@ -1,6 +1,7 @@
 """The manifest of a trace: everything needed to make it again, as plain JSON.
 
-It holds no absolute path: a model is named by its id or the last part of its folder, and pinned by the sha256 of its weights.
+It holds no absolute path: a model is named by its id or the last part of its folder, and pinned by the sha256 of its
+weights.
 """
 
 from __future__ import annotations

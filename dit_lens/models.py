@@ -1,7 +1,7 @@
 """Load a model by name, folder or Hub id, all through the same code; and say what can be recorded of it.
 
-``tiny-wan`` ships with the package: a small trained Wan2.2 in the true diffusers layout. Anything else is a folder that diffusers has
-saved, or the id of one on the Hugging Face Hub.
+``tiny-wan`` ships with the package: a small trained Wan2.2 in the true diffusers layout. Anything else is a folder
+that diffusers has saved, or the id of one on the Hugging Face Hub.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def load(model: str | Path, *, dtype: torch.dtype | str | None = None, device: s
     >>> load("tiny-wna")
     Traceback (most recent call last):
     ...
-    dit_lens.engine.errors.UnknownModel: no such model; got 'tiny-wna', allowed tiny-wan, a diffusers folder, ... did you mean 'tiny-wan'?
+    dit_lens.engine.errors.UnknownModel: no such model; got 'tiny-wna', allowed tiny-wan, ... did you mean 'tiny-wan'?
     """
     from dit_lens.lens import Lens, Origin
 
@@ -202,7 +202,8 @@ def _check_index(folder: Path) -> None:
         pipeline = str(index.get("_class_name"))
     except (OSError, ValueError, AttributeError):
         raise UnknownModel(
-            f"no model in this folder; got {folder.name!r} without a readable {_INDEX}, allowed a folder that diffusers has saved; "
+            f"no model in this folder; got {folder.name!r} without a readable {_INDEX}, allowed a folder that "
+            f"diffusers has saved; "
             "save one with pipeline.save_pretrained"
         ) from None
     if pipeline not in allowed:
@@ -218,15 +219,19 @@ def _from_pretrained(source: Path | str, dtype: torch.dtype | str | None) -> Any
 
     wanted = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if dtype is not None and not (isinstance(wanted, torch.dtype) and wanted.is_floating_point):
-        raise BadRequest(f"no such dtype to load a model in; got {dtype!r}, allowed float32, bfloat16, float16; choose one")
+        raise BadRequest(
+            f"no such dtype to load a model in; got {dtype!r}, allowed float32, bfloat16, float16; choose one"
+        )
     name = source.name if isinstance(source, Path) else source
+    loader: Any = DiffusionPipeline  # diffusers has no types
     try:
         with _no_progress_bars():
-            return DiffusionPipeline.from_pretrained(str(source), torch_dtype=wanted or torch.float32)
+            return loader.from_pretrained(str(source), dtype=wanted or torch.float32)
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise UnknownModel(
-            f"the model could not be loaded; got {name!r} with {reason[:300]}, allowed a folder or Hub id of a diffusers pipeline; "
+            f"the model could not be loaded; got {name!r} with {reason[:300]}, allowed a folder or Hub id of a "
+            f"diffusers pipeline; "
             "check the name and the network"
         ) from error
 

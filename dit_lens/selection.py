@@ -1,8 +1,8 @@
 """Which steps, layers, branches, frames, tokens and experts a capture records.
 
 A selection is written before the model is known, so it keeps what was asked (``-1``, ``"2:"``) and is turned into the
-model's own numbers later, against the axis as it is in the run. Nothing is clipped: a layer that the model does not have is an error
-that states the range, never an empty array.
+model's own numbers later, against the axis as it is in the run. Nothing is clipped: a layer that the model does not
+have is an error that states the range, never an empty array.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from dit_lens_stores.errors import close_match
 __all__ = ["AXES", "Selection", "Term", "pick"]
 
 Term = int | str
-"""One wish: a number (negative counts from the end), a range ``"2:5"`` or ``"::2"``, or the name of a branch or expert."""
+"""One wish: a number (negative counts from the end), a range ``"2:5"`` or ``"::2"``, or the name of a branch or "
+                                                                                 "expert."""
 
 AXES = ("step", "layer", "branch", "frame", "token", "expert")
 _NAMED = ("branch", "expert")
@@ -31,8 +32,8 @@ class Selection:
     Parameters
     ----------
     step, layer, branch, frame, token, expert : tuple of int or str, optional
-        Numbers, ranges as text (half open, as in Python), or names. A single number, a text such as ``"0:3+7"`` or a Python
-        ``range`` is accepted as well.
+        Numbers, ranges as text (half open, as in Python), or names. A single number, a text such as ``"0:3+7"`` or a
+        Python ``range`` is accepted as well.
 
     Raises
     ------
@@ -149,7 +150,9 @@ def _read_terms(axis: str, terms: object) -> tuple[Term, ...]:
     assert isinstance(terms, Iterable), terms
     read = tuple(_read_term(axis, term) for term in terms)
     if not read:
-        raise BadSelection(f"selection of {axis} is empty; got (), allowed one {axis} or more; leave {axis} out to record all")
+        raise BadSelection(
+            f"selection of {axis} is empty; got (), allowed one {axis} or more; leave {axis} out to record all"
+        )
     return read
 
 
@@ -168,7 +171,9 @@ def _read_term(axis: str, term: object) -> Term:
 
 def _unreadable(part: str, axis: str, twice: bool) -> str:
     if twice:
-        return f"selection names {axis} twice; got {part!r}, allowed each axis once; join several with '+', as in step=0+5"
+        return (
+            f"selection names {axis} twice; got {part!r}, allowed each axis once; join several with '+', as in step=0+5"
+        )
     return (
         f"selection cannot be read; got {part!r}, allowed {', '.join(f'{axis}=...' for axis in AXES)}"
         f"{close_match(axis, AXES) or '; write it as in step=0:3,layer=2+5'}"
@@ -181,4 +186,5 @@ def _out_of_range(axis: str, term: Term, allowed: Sequence[Term], where: str) ->
         names = [str(label) for label in allowed]
         return f"{start}{', '.join(names)}{close_match(str(term), names) or f'; choose a {axis} that runs'}"
     count = len(allowed)
-    return f"{start}0 to {count - 1} (ranges end at {count} at most, negative numbers count from the end); choose within it"
+    ends = f"ranges end at {count} at most, negative numbers count from the end"
+    return f"{start}0 to {count - 1} ({ends}); choose within it"

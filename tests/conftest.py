@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,9 +12,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True)
-def _one_torch_thread() -> Iterator[None]:
+def _one_torch_thread() -> None:
     """Small tensors are slower on many threads, and one thread adds in one order."""
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(1)
-    yield

@@ -1,8 +1,8 @@
 """What the engine must know about a model family, and nothing more.
 
-A family names its denoiser class, the module lists that hold the layers, and the pipelines that it was checked with; the functions
-answer what differs between families: how a video's size becomes a latent shape, which expert a timestep belongs to, how
-the pipeline is called, and how latents become pixels.
+A family names its denoiser class, the module lists that hold the layers, and the pipelines that it was checked with;
+the functions answer what differs between families: how a video's size becomes a latent shape, which expert a timestep
+belongs to, how the pipeline is called, and how latents become pixels.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ class Family:
     branches : callable
         Names of the branches of a request, in the order in which they run.
     width, grid : callable
-        Of a denoiser: channels of its residual stream; token grid (frames, rows, columns) of a latent shape (C, F, H, W).
+        Of a denoiser: channels of its residual stream; token grid (frames, rows, columns) of a latent shape (C, F, H,
+        W).
     latent_shape : callable
         Latent shape (C, F, H, W) of a pipeline and a size.
     check : callable

@@ -1,7 +1,7 @@
 """Find the family of a pipeline: the built-in ones first, then those of installed packages.
 
-A package registers under the entry-point group ``dit_lens.adapters``; what it names is a ``Family`` or an iterable of them. A
-package that cannot be loaded is warned about by name and stops nothing else.
+A package registers under the entry-point group ``dit_lens.adapters``; what it names is a ``Family`` or an iterable of
+them. A package that cannot be loaded is warned about by name and stops nothing else.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Wan: text-to-video and image-to-video, with one expert or two.
 
-The two experts of Wan 2.2 share the work by noise: ``transformer`` runs at timesteps of at least ``boundary_ratio`` times the number of
-training timesteps, ``transformer_2`` below. Guidance calls the denoiser twice a step, ``cond`` then ``uncond``. Tokens are
-frame-major: token n of frame f is number f * rows * columns + n.
+The two experts of Wan 2.2 share the work by noise: ``transformer`` runs at timesteps of at least ``boundary_ratio``
+times the number of training timesteps, ``transformer_2`` below. Guidance calls the denoiser twice a step, ``cond``
+then ``uncond``. Tokens are frame-major: token n of frame f is number f * rows * columns + n.
 
 Shapes: B batch, C latent channels, F latent frames, H, W latent height and width.
 """
@@ -34,7 +34,9 @@ def _width(denoiser: Any) -> int:
 
 
 def _grid(denoiser: Any, latent: tuple[int, int, int, int]) -> tuple[int, int, int]:
-    frames, rows, columns = (extent // patch for extent, patch in zip(latent[1:], denoiser.config.patch_size, strict=True))
+    frames, rows, columns = (
+        extent // patch for extent, patch in zip(latent[1:], denoiser.config.patch_size, strict=True)
+    )
     return frames, rows, columns
 
 
@@ -71,7 +73,8 @@ def _check(pipeline: Any, request: Generation, size: Size) -> None:
     if size.frames < 1 or (size.frames - 1) % temporal:
         below = max(size.frames - 1, 0) // temporal * temporal + 1
         raise BadRequest(
-            f"the number of frames does not fit the model; got {size.frames}, allowed 1 and then every {temporal} more; "
+            f"the number of frames does not fit the model; got {size.frames}, allowed 1 and then every {temporal} "
+            f"more; "
             f"ask for {below} or {below + temporal}"
         )
     if request.guidance_2 is not None and pipeline.config.boundary_ratio is None:
@@ -83,7 +86,8 @@ def _check(pipeline: Any, request: Generation, size: Size) -> None:
 def _check_image(wanted: bool, request: Generation, pipeline: str) -> None:
     if wanted and not isinstance(request.image, Image.Image):
         raise BadRequest(
-            f"{pipeline} draws from a first frame; got image {type(request.image).__name__}, allowed a PIL image; give one"
+            f"{pipeline} draws from a first frame; got image {type(request.image).__name__}, allowed a PIL image; "
+            f"give one"
         )
     if not wanted and request.image is not None:
         raise BadRequest(f"{pipeline} draws from text alone; got an image, allowed None; leave it out")
@@ -93,7 +97,7 @@ def _takes_image(pipeline: Any) -> bool:
     return "image" in inspect.signature(type(pipeline).__call__).parameters
 
 
-def _arguments(pipeline: Any, request: Generation, size: Size) -> dict[str, Any]:
+def _arguments(_pipeline: Any, request: Generation, size: Size) -> dict[str, Any]:
     image = {"image": request.image.convert("RGB")} if request.image is not None else {}
     return {
         **image,

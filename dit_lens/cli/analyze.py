@@ -11,14 +11,19 @@ from cyclopts import Parameter
 from pydantic import BaseModel, ConfigDict, Field
 
 from dit_lens.cli.failures import BadOption
-from dit_lens.cli.output import show_json, show_line
+from dit_lens.cli.output import Json, show_json, show_line
 from dit_lens.cli.progress import working_on
 from dit_lens.errors import close_match
 
 if TYPE_CHECKING:
     from dit_lens.probing import Probe
 
-__all__ = ["AnalyzeOptions", "ResultRecord", "analyze", "analyze_one", "show_result"]
+__all__ = ["EXAMPLES", "AnalyzeOptions", "ResultRecord", "analyze", "analyze_one", "show_result"]
+
+EXAMPLES = """Examples:
+  dit-lens analyze runs/maze.zarr --probe energy --out runs/maze
+  dit-lens analyze runs/maze.zarr --probe energy --set energy.scale=raw --set energy.overlay=true --out runs/raw
+"""
 
 FigureFormat = Literal["png", "svg", "pdf"]
 
@@ -33,13 +38,18 @@ class AnalyzeOptions(BaseModel):
         tuple[str, ...], Parameter(help="Probe to run: NAME, DIST:NAME or ./FILE.py:CLASS; may be repeated.")
     ] = Field(min_length=1)
     set_: Annotated[
-        tuple[str, ...], Parameter(name="--set", help="Parameter of a probe, as PROBE.KEY=VALUE; may be repeated.")
+        tuple[str, ...],
+        Parameter(name="--set", show_default=False, help="Parameter of a probe, as PROBE.KEY=VALUE; may be repeated."),
     ] = ()
-    trace: Annotated[tuple[str, ...], Parameter(help="Trace to read; may be repeated. All complete ones by default.")] = ()
+    trace: Annotated[
+        tuple[str, ...],
+        Parameter(show_default=False, help="Trace to read; may be repeated. [default: all that are complete]"),
+    ] = ()
     figures: Annotated[
-        tuple[FigureFormat, ...], Parameter(help="Format of the figures; may be repeated.")
+        tuple[FigureFormat, ...],
+        Parameter(show_default=False, help="Format of the figures; may be repeated. [default: png]"),
     ] = ("png",)
-    json_: Annotated[bool, Parameter(name="--json", help="Write one JSON object instead of text.")] = False
+    json_: Json = False
 
 
 class ResultRecord(BaseModel):
@@ -128,7 +138,9 @@ def _read_settings(settings: Sequence[str], probes: Sequence[str]) -> dict[str, 
         target, equals, value = setting.partition("=")
         probe, dot, key = target.partition(".")
         if not (equals and dot and key):
-            raise BadOption(f"--set cannot be read; got {setting!r}, allowed PROBE.KEY=VALUE; write it as energy.step=3")
+            raise BadOption(
+                f"--set cannot be read; got {setting!r}, allowed PROBE.KEY=VALUE; write it as energy.step=3"
+            )
         if probe not in params:
             hint = close_match(probe, probes) or "; add --probe for it"
             raise BadOption(f"--set names a probe that does not run; got {probe!r}, allowed {', '.join(probes)}{hint}")

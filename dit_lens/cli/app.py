@@ -25,7 +25,6 @@ INTERRUPTED = 130
 app = App(
     name="dit-lens",
     help="Record what a video diffusion transformer computes, once; look at it, compare it and change it many times.",
-    help_epilogue="Start with: dit-lens demo",
     help_format="plaintext",
     version=__version__,
     default_parameter=Parameter(negative=()),
@@ -33,8 +32,8 @@ app = App(
     result_action="return_value",
 )
 app.command(demo.demo)
-app.command(trace.trace)
-app.command(analyze.analyze)
+app.command(trace.trace, help_epilogue=trace.EXAMPLES)
+app.command(analyze.analyze, help_epilogue=analyze.EXAMPLES)
 app.command(store.app)
 app.command(probes.app)
 app.command(models.app)

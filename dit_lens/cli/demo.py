@@ -1,7 +1,7 @@
 """``dit-lens demo``: the whole way once, on the model that comes with the package.
 
-It traces tiny-wan on a maze with one route and on a fork with two, asks the energy probe, and draws what the model believed
-at each step. Everything that it does can be done with ``trace`` and ``analyze``; only the picture is its own.
+It traces tiny-wan on a maze with one route and on a fork with two, asks the energy probe, and draws what the model
+believed at each step. Everything that it does can be done with ``trace`` and ``analyze``; only the picture is its own.
 """
 
 from __future__ import annotations
@@ -13,9 +13,18 @@ from cyclopts import Parameter
 from pydantic import BaseModel, ConfigDict, Field
 
 from dit_lens.cli.analyze import ResultRecord, analyze_one, show_result
-from dit_lens.cli.output import show_json, show_line
-from dit_lens.cli.runs import RunRecord, Settings, gather_captures, load_quietly, run_units, show_units, store_at
-from dit_lens.cli.samples import puzzle_sample, units_of
+from dit_lens.cli.output import Json, show_json, show_line
+from dit_lens.cli.runs import (
+    RunRecord,
+    Settings,
+    gather_captures,
+    load_quietly,
+    open_trace,
+    run_units,
+    show_units,
+    store_at,
+)
+from dit_lens.cli.samples import Task, puzzle_sample, units_of
 
 if TYPE_CHECKING:
     from dit_lens import Lens
@@ -24,7 +33,7 @@ __all__ = ["DemoOptions", "DemoRecord", "demo"]
 
 PROBE = "energy"
 CAPTURES = ("x0.guided:raw",)
-KINDS = ("maze", "fork")
+KINDS: tuple[Task, ...] = ("maze", "fork")
 
 
 class DemoOptions(BaseModel):
@@ -34,11 +43,11 @@ class DemoOptions(BaseModel):
 
     out: Annotated[Path, Parameter(help="Folder for the store, the result and the pictures.")] = Path("runs/demo")
     model: Annotated[str, Parameter(help="Another model of the same kind.")] = "tiny-wan"
-    size: Annotated[int, Parameter(help="Cells along a side of the puzzles.")] = Field(5, ge=3, le=7)
-    puzzle: Annotated[int, Parameter(help="Which of the unseen puzzles.")] = Field(0, ge=0)
-    seed: Annotated[int, Parameter(help="Seed of the noise.")] = Field(0, ge=0)
-    steps: Annotated[int, Parameter(help="Denoising steps.")] = Field(20, ge=1)
-    json_: Annotated[bool, Parameter(name="--json", help="Write one JSON object instead of text.")] = False
+    size: Annotated[int, Parameter(help="Cells along a side of the puzzles.")] = Field(default=5, ge=3, le=7)
+    puzzle: Annotated[int, Parameter(help="Which of the unseen puzzles.")] = Field(default=0, ge=0)
+    seed: Annotated[int, Parameter(help="Seed of the noise.")] = Field(default=0, ge=0)
+    steps: Annotated[int, Parameter(help="Denoising steps.")] = Field(default=20, ge=1)
+    json_: Json = False
 
 
 class DemoRecord(BaseModel):
@@ -68,13 +77,17 @@ def demo(*, options: Annotated[DemoOptions | None, Parameter(name="*")] = None) 
 
 
 def _make(options: DemoOptions) -> DemoRecord:
+    from dit_lens.puzzles.draw import FRAMES
+
     units = units_of([puzzle_sample(kind, options.size, options.puzzle) for kind in KINDS], [options.seed])
     captures, path = gather_captures(CAPTURES, [PROBE]), options.out / "demo.zarr"
     store = store_at(path)
     lens = load_quietly(options.model)
-    run = run_units(lens, units, Settings(steps=options.steps), captures, path, store)
+    run = run_units(lens, units, Settings(steps=options.steps, frames=FRAMES), captures, path, store)
     ids = [unit.trace_id for unit in units]
-    return DemoRecord(run=run, result=_analyze(path, options.out, ids), picture=str(_draw(lens, path, options.out, ids)))
+    return DemoRecord(
+        run=run, result=_analyze(path, options.out, ids), picture=str(_draw(lens, path, options.out, ids))
+    )
 
 
 def _analyze(store: Path, out: Path, traces: list[str]) -> ResultRecord:
@@ -85,8 +98,7 @@ def _analyze(store: Path, out: Path, traces: list[str]) -> ResultRecord:
 
 def _draw(lens: Lens, path: Path, out: Path, traces: list[str]) -> Path:
     from dit_lens.cli.picture import draw_x0
-    from dit_lens_stores import open_store
 
-    store, picture = open_store(path), out / "x0.png"
-    draw_x0(lens, [(trace_id, store[trace_id]) for trace_id in traces]).savefig(picture, dpi=150)
+    picture = out / "x0.png"
+    draw_x0(lens, [(trace_id, open_trace(path, trace_id)) for trace_id in traces]).savefig(picture, dpi=150)
     return picture

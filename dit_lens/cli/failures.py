@@ -1,7 +1,7 @@
 """One line for everything that can be wrong with a command.
 
-cyclopts and pydantic describe a bad option over several lines, with an address of a web page; a person at a terminal and
-a script that reads stderr are both served better by one line in the house form.
+cyclopts and pydantic describe a bad option over several lines, with an address of a web page; a person at a terminal
+and a script that reads stderr are both served better by one line in the house form.
 """
 
 from __future__ import annotations
@@ -13,19 +13,23 @@ from pydantic import ValidationError
 
 from dit_lens.errors import DitLensError
 
-__all__ = ["BadOption", "one_line", "usage_line", "validation_line"]
+__all__ = ["BadOption", "OtherSettings", "one_line", "usage_line", "validation_line"]
 
 
 class BadOption(DitLensError, ValueError):
     """An option of the command line has a value that it cannot have, or stands beside one that excludes it."""
 
 
+class OtherSettings(DitLensError, ValueError):
+    """A complete trace has the name that a command would give to one, and was made with other settings."""
+
+
 def one_line(error: BaseException) -> str:
-    """Return the message of ``error`` on one line.
+    r"""Return the message of ``error`` on one line.
 
     Examples
     --------
-    >>> one_line(ValueError("two\\n  lines"))
+    >>> one_line(ValueError("two\n  lines"))
     'two lines'
     """
     return " ".join(str(error).split())

@@ -9,23 +9,32 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from dit_lens.cli.failures import BadOption
-from dit_lens.cli.output import show_json, show_line, show_table, warn
+from dit_lens.cli.output import Json, show_json, show_line, show_table, warn
 from dit_lens.cli.runs import load_quietly
 from dit_lens.errors import close_match
 
 __all__ = ["app", "list_", "show", "train"]
 
 app = App(name="models", help="Show models, and train the shipped one.")
-Json = Annotated[bool, Parameter(help="Write one JSON object instead of text.")]
 TRAINABLE = ("tiny-wan",)
 
 
 @app.command(name="list")
 def list_(*, json: Json = False) -> None:
-    """List the models and model families that can be traced."""
+    """List the models that are known by name; any folder or Hub id of a Wan pipeline can be traced as well."""
     from dit_lens.models import known_models
 
-    _show("models", [_record(row) for row in known_models()], json)
+    records = [
+        {
+            "name": model.name,
+            "available": model.available,
+            "licence": model.licence,
+            "size": asdict(model.size),
+            "summary": model.summary,
+        }
+        for model in known_models()
+    ]
+    _show("models", records, json)
 
 
 @app.command
@@ -39,7 +48,7 @@ def show(model: str, /, *, json: Json = False) -> None:
     """
     from dit_lens.models import describe
 
-    _show("sites", [_record(row) for row in describe(load_quietly(model))], json)
+    _show("sites", [asdict(row) for row in describe(load_quietly(model))], json)
 
 
 @app.command
@@ -71,10 +80,6 @@ def train(
         show_line(f"model  {folder}")
 
 
-def _record(row: Any) -> dict[str, Any]:
-    return dict(row) if isinstance(row, dict) else asdict(row)
-
-
 def _show(what: str, records: list[dict[str, Any]], json: bool) -> None:
     if json:
         show_json({what: records})
@@ -84,4 +89,7 @@ def _show(what: str, records: list[dict[str, Any]], json: bool) -> None:
 
 
 def _cell(value: object) -> str:
-    return " x ".join(str(part) for part in value) if isinstance(value, list | tuple) else str(value)
+    """A mapping is an extent a dimension; an extent that the request decides has no number."""
+    if isinstance(value, dict):
+        return " x ".join(name if extent is None else f"{name} {extent}" for name, extent in value.items())
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

@@ -1,19 +1,24 @@
 """Where the command line writes: results to stdout, everything else to stderr.
 
-Nothing is wrapped or cut when stdout is not a terminal, so that a path on a line of its own stays one word for a script.
+Nothing is wrapped or cut when stdout is not a terminal, so that a path stays one word for a script.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
+from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["show_json", "show_line", "show_table", "warn"]
+__all__ = ["Json", "show_json", "show_line", "show_table", "warn"]
 
+Json = Annotated[
+    bool, Parameter(name="--json", show_default=False, help="Write one JSON object to stdout instead of text.")
+]
+"""The type of the option that every command has."""
 _WIDE = 240  # columns of a table when there is no terminal to fit
 
 

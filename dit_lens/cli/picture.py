@@ -1,7 +1,8 @@
 """The demo's picture: what the model believes the video will be, at each of its steps.
 
-Each row is one step: the clean latent that the guided velocity points to (``x0.guided``, as it was stored), decoded. Each
-column is the last video frame of one latent frame. Where two answers are equally good, early rows show both of them faintly.
+Each row is one step: the clean latent that the guided velocity points to (``x0.guided``, as it was stored), decoded.
+Each column is the last video frame of one latent frame. Where two answers are equally good, early rows show both of
+them, faintly.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def draw_x0(lens: Lens, traces: Sequence[tuple[str, Trace]], rows: int = ROWS) -
     figure = Figure(figsize=size, layout="constrained")
     panels = figure.subfigures(1, len(traces), squeeze=False, width_ratios=columns)[0]
     for panel, (title, _), latent in zip(panels, traces, latents, strict=True):
-        panel.suptitle(title, fontsize=9)
+        panel.suptitle(f"x0.guided of {title}", fontsize=9)
         _draw_panel(panel, lens, latent, rows)
     return figure
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from cyclopts import App
 
-from cyclopts import App, Parameter
-
-from dit_lens.cli.output import show_json, show_table
+from dit_lens.cli.output import Json, show_json, show_table
 
 __all__ = ["app", "list_"]
 
@@ -15,7 +13,7 @@ _COLUMNS = ("name", "dist", "version", "status", "summary")
 
 
 @app.command(name="list")
-def list_(*, json: Annotated[bool, Parameter(help="Write one JSON object instead of a table.")] = False) -> None:
+def list_(*, json: Json = False) -> None:
     """List the installed probes; a broken one is shown with its reason and harms no other."""
     from dit_lens.probing.registry import list_probes
 
@@ -33,4 +31,6 @@ def list_(*, json: Annotated[bool, Parameter(help="Write one JSON object instead
     if json:
         show_json({"probes": probes})
         return
-    show_table(_COLUMNS, [[*(probe[c] for c in _COLUMNS[:-1]), probe["reason"] or probe["summary"]] for probe in probes])
+    show_table(
+        _COLUMNS, [[*(probe[c] for c in _COLUMNS[:-1]), probe["reason"] or probe["summary"]] for probe in probes]
+    )

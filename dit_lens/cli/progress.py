@@ -27,8 +27,7 @@ def working_on(what: str) -> Iterator[Report]:
     """
     console = Console(stderr=True)
     if not console.is_terminal:
-        warn(what)
-        yield _ignore
+        yield _plain_line(what)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bars:
@@ -40,5 +39,14 @@ def working_on(what: str) -> Iterator[Report]:
         yield report
 
 
-def _ignore(done: int, total: int) -> None:
-    """In a log file the first line has said it all."""
+def _plain_line(what: str) -> Report:
+    """Say in a log file what goes on, once it does: a request that is refused leaves nothing but its reason."""
+    said = False
+
+    def report(done: int, total: int) -> None:
+        nonlocal said
+        if not said:
+            warn(f"{what} ({done} of {total})")
+        said = True
+
+    return report

@@ -1,19 +1,21 @@
 """Run units into one store: the part that ``trace`` and ``demo`` share.
 
-Everything that can be wrong is found before the first byte is written: the store's place, the captures, and the request of
-every unit against the model. A unit that is complete in the store is left out, so the same command resumes; if it was made
-with other settings, the command is refused and the first difference named, because the two would be taken for one another.
+Everything that can be wrong is found before the first byte is written: the store's place, the captures, and the request
+of every unit against the model. A unit that is complete in the store is left out, so the same command resumes. If it
+was made with other settings, the command is refused and the first difference named: the two would be taken for one
+another.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from dit_lens.cli.failures import OtherSettings
 from dit_lens.cli.output import show_json, show_line
 from dit_lens.cli.progress import working_on
 
@@ -28,6 +30,8 @@ __all__ = [
     "UnitRecord",
     "gather_captures",
     "load_quietly",
+    "open_trace",
+    "refuse_other_settings",
     "run_units",
     "show_run",
     "show_units",
@@ -95,7 +99,7 @@ def gather_captures(captures: Sequence[str], probes: Sequence[str]) -> tuple[Cap
 
 
 def store_at(out: Path) -> Store | None:
-    """Return the store at ``out``, or None where there is room for one; raise if something else is there, and touch nothing."""
+    """Return the store at ``out``, or None where one can be made; raise if anything else is there."""
     from dit_lens_stores import create_store
 
     free = not out.exists() or (out.is_dir() and not any(out.iterdir()))
@@ -110,3 +114,121 @@ def load_quietly(model: str, *, dtype: str | None = None, device: str | None = N
     from dit_lens import load
 
     return load(model, dtype=dtype, device=device)
+
+
+def run_units(
+    lens: Lens, units: Sequence[Unit], settings: Settings, captures: Sequence[Capture], out: Path, store: Store | None
+) -> RunRecord:
+    """Trace every unit that is not complete yet, after all of them were checked.
+
+    Parameters
+    ----------
+    lens : Lens
+    units : sequence of Unit
+    settings : Settings
+    captures : sequence of Capture
+    out : Path
+        The store.
+    store : Store or None
+        What ``store_at(out)`` returned.
+
+    Returns
+    -------
+    RunRecord
+
+    Raises
+    ------
+    OtherSettings
+        If a complete trace of the same name was made with other settings.
+    """
+    done = {
+        unit.trace_id
+        for unit in units
+        if store and unit.trace_id in store and store.status(unit.trace_id) == "complete"
+    }
+    for unit in units:
+        facts = _facts(lens, settings.request(unit), captures)
+        if store and unit.trace_id in done:
+            refuse_other_settings(unit.trace_id, store[unit.trace_id].manifest, facts)
+    records = [
+        _judge(unit, out, None) if unit.trace_id in done else _run(lens, unit, settings, captures, out)
+        for unit in units
+    ]
+    return RunRecord(store=str(out), units=tuple(records))
+
+
+def _facts(lens: Lens, request: Generation, captures: Sequence[Capture]) -> dict[str, object]:
+    """What makes two traces of one name the same; raises if the model cannot run the request."""
+    from dit_lens.manifest import request_manifest
+
+    size, layout, resolved = lens.plan(request, captures)
+    named = sorted(str(selected.capture) for selected in resolved)
+    return {**lens.identity, **request_manifest(request, size), "dtype": layout.dtype, "captures": named}
+
+
+def refuse_other_settings(trace_id: str, manifest: Mapping[str, object], facts: Mapping[str, object]) -> None:
+    """Raise if a manifest differs from what is asked for now; the first difference is named.
+
+    Examples
+    --------
+    >>> refuse_other_settings("a", {"steps": 20, "sigmas": []}, {"steps": 20})
+    >>> refuse_other_settings("a", {"steps": 20}, {"steps": 10})
+    Traceback (most recent call last):
+    ...
+    dit_lens.cli.failures.OtherSettings: trace 'a' is complete with other settings; got steps 10, allowed 20; ...
+    """
+    for name, wanted in facts.items():
+        there = manifest.get(name)
+        there = sorted(there) if name == "captures" and isinstance(there, list) else there
+        if there != wanted:
+            shown = (
+                "other weights, allowed the same" if name == "weights_sha256" else f"{name} {wanted}, allowed {there}"
+            )
+            raise OtherSettings(
+                f"trace '{trace_id}' is complete with other settings; got {shown}; choose another --out"
+            )
+
+
+def _run(lens: Lens, unit: Unit, settings: Settings, captures: Sequence[Capture], out: Path) -> UnitRecord:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with working_on(f"trace {unit.trace_id}, {settings.steps} steps") as report:
+        result = lens.trace(settings.request(unit), captures, out, trace_id=unit.trace_id, on_step=report)
+    return _judge(unit, out, result.seconds)
+
+
+def _judge(unit: Unit, out: Path, seconds: float | None) -> UnitRecord:
+    """Score the stored video by the rules of the puzzle, if there is a puzzle."""
+    record = UnitRecord(
+        trace=unit.trace_id, seed=unit.seed, status="skipped" if seconds is None else "complete", seconds=seconds
+    )
+    trace: Trace = open_trace(out, unit.trace_id)
+    if unit.sample.maze is None or "video" not in trace:
+        return record
+    from dit_lens.puzzles import draw_frame, score_maze
+
+    score = score_maze(trace["video"].values, draw_frame(unit.sample.maze))
+    return record.model_copy(update={"solved": score.solved, "coverage": score.coverage})
+
+
+def open_trace(out: Path, trace_id: str) -> Trace:
+    """Open one complete trace of a store."""
+    from dit_lens_stores import open_store
+
+    return open_store(out)[trace_id]
+
+
+def show_run(record: RunRecord, *, as_json: bool) -> None:
+    """Write what was traced to stdout."""
+    if as_json:
+        show_json(record.model_dump(mode="json"))
+        return
+    show_units(record)
+    show_line(f"store    {record.store}")
+
+
+def show_units(record: RunRecord) -> None:
+    """Write one line a unit."""
+    for unit in record.units:
+        took = "already there" if unit.seconds is None else f"{unit.seconds:.1f} s"
+        solved = {True: ", solved", False: ", not solved", None: ""}[unit.solved]
+        show_line(f"trace    {unit.trace}  ({took}{solved})")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from cyclopts import App, Parameter
+from cyclopts import App
 from pydantic import BaseModel, ConfigDict
 
-from dit_lens.cli.output import show_json, show_line, show_table
+from dit_lens.cli.output import Json, show_json, show_line, show_table
 
 if TYPE_CHECKING:
     from dit_lens_stores import Store
@@ -54,7 +54,7 @@ def info(
     store: Path,
     /,
     *,
-    json: Annotated[bool, Parameter(help="Write one JSON object instead of text.")] = False,
+    json: Json = False,
 ) -> None:
     """Show what a store holds: traces, their status, and the arrays with their dimensions.
 
@@ -89,7 +89,9 @@ def _describe(path: Path, store: Store) -> StoreRecord:
 def _describe_trace(store: Store, trace_id: str) -> TraceRecord:
     trace = store.get(trace_id, partial=True)
     arrays = tuple(
-        ArrayRecord(name=name, dims={str(dim): size for dim, size in trace[name].sizes.items()}, dtype=str(trace[name].dtype))
+        ArrayRecord(
+            name=name, dims={str(dim): size for dim, size in trace[name].sizes.items()}, dtype=str(trace[name].dtype)
+        )
         for name in trace.arrays
     )
     return TraceRecord(id=trace_id, status=store.status(trace_id), arrays=arrays)

@@ -1,4 +1,7 @@
-"""What a store must preallocate for the captures of a run: arrays, coordinates, and the attributes that explain them."""
+"""What a store must preallocate for the captures of a run: arrays and coordinates.
+
+Labels are the model's own numbers; the attributes of an array say what it is, so that a store explains itself.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ def array_specs(captures: Sequence[Resolved], layout: Layout, video: bool) -> li
 
 def coordinates(layout: Layout, arrays: Sequence[ArraySpec]) -> list[Coordinate]:
     """Coordinates along step, known while the run goes on, and along token, if an array has tokens."""
-    frames, rows, columns = layout.tokens
+    _, rows, columns = layout.tokens
     tokens = np.arange(rows * columns)
     place = "of the token in its latent frame, from the upper left"
     dims = {dim for spec in arrays for dim in spec.dims}
@@ -73,5 +76,11 @@ def _video_spec(layout: Layout) -> ArraySpec:
         labels={dim: tuple(range(size)) for dim, size in zip(_VIDEO_DIMS, sizes, strict=True)},
         event_dims=(),
         dtype="uint8",
-        attrs={"site": "video", "reduction": "raw", "source_dtype": "uint8", "units": "1", "long_name": "decoded video"},
+        attrs={
+            "site": "video",
+            "reduction": "raw",
+            "source_dtype": "uint8",
+            "units": "1",
+            "long_name": "decoded video",
+        },
     )

@@ -1,9 +1,9 @@
 """The clock: at any moment of a run it knows step, expert and branch, from what the pipeline itself does.
 
-``scheduler.set_timesteps`` starts it and every ``scheduler.step`` moves it on; a denoiser's call says which expert runs, and
-``cache_context(name)`` which branch (the order of the calls where a pipeline opens no context). The pipeline's current timestep
-is compared with the planned ones, so a step that was passed over keeps its number and shows up as missing, and one that comes twice is
-noticed at once.
+``scheduler.set_timesteps`` starts it and every ``scheduler.step`` moves it on; a denoiser's call says which expert
+runs, and ``cache_context(name)`` which branch (the order of the calls where a pipeline opens no context). The
+pipeline's current timestep is compared with the planned ones, so a step that was passed over keeps its number and
+shows up as missing, and one that comes twice is noticed at once.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ class Clock:
 
     Examples
     --------
-    >>> layout = Layout(("cond",), ("transformer",) * 2, (9.0, 4.0), (0.9, 0.4), 1, (1, 1, 1), 8, (4, 1, 1, 1), (1, 8, 8), "float32")
+    >>> steps = {"experts": ("transformer",) * 2, "timesteps": (9.0, 4.0), "sigmas": (0.9, 0.4)}
+    >>> sizes = {"layers": 1, "tokens": (1, 1, 1), "channels": 8, "latent": (4, 1, 1, 1), "video": (1, 8, 8)}
+    >>> layout = Layout(branches=("cond",), dtype="float32", **steps, **sizes)
     >>> clock = Clock(layout)
     >>> clock.enter("transformer", 4.0)  # step 0 was passed over
     >>> clock.step, clock.rows
@@ -68,21 +70,22 @@ class Clock:
 
     def enter(self, expert: str, timestep: float | None) -> None:
         """A denoiser is called."""
-        self.follow(timestep, expert)
+        self.follow(timestep)
         self.expert = expert
         self.rows = self._branches()
         self._calls += 1
 
-    def follow(self, timestep: float | None, expert: str | None = None) -> None:
+    def follow(self, timestep: float | None) -> None:
         """Check the step against the pipeline's timestep, and catch up if steps were passed over."""
         steps = [step for step, planned in enumerate(self._layout.timesteps) if planned == timestep]
         ahead = [step for step in steps if step >= self.step]
         if ahead:
             self.step = ahead[0]
         elif steps or self.step >= self._layout.steps:
-            at = Address(expert or self.expert or "?", None, steps[-1] if steps else self.step, None, "scheduler.step")
+            step = steps[-1] if steps else self._layout.steps - 1
+            at = Address(self._layout.experts[step], None, step, None, "scheduler.step")
             raise UnexpectedVisit(
-                f"the run came to a step that is over; got {at} at timestep {timestep}, allowed each of the "
+                f"the run came to a step that is over; got {at} again at timestep {timestep}, allowed each of the "
                 f"{self._layout.steps} steps once; call the pipeline with nothing that repeats steps"
             )
 
@@ -109,5 +112,6 @@ class Clock:
             return (name,)
         raise UnexpectedVisit(
             f"the run came to an unplanned branch at {self.address(None, None, 'velocity')}; got "
-            f"{name or f'call {self._calls + 1} of the step'}, allowed {', '.join(branches)}; the adapter must name all branches"
+            f"{name or f'call {self._calls + 1} of the step'}, allowed {', '.join(branches)}; the adapter must "
+            f"name all branches"
         )

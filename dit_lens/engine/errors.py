@@ -1,8 +1,8 @@
 """Errors of the trace layer, in the one tree under ``DitLensError``.
 
-Those with ``exit_code`` 2 are raised before anything is written: a wrong word, a selection out of range, a request that the
-model cannot serve. ``IncompleteTrace`` and its children (``exit_code`` 3) end a run that could not be trusted; they carry the
-addresses that they speak of.
+Those with ``exit_code`` 2 are raised before anything is written: a wrong word, a selection out of range, a request
+that the model cannot serve. ``IncompleteTrace`` and its children (``exit_code`` 3) end a run that could not be
+trusted; they carry the addresses that they speak of.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Attach everything to a pipeline, and take all of it off again, whatever happens in between.
 
-Recorder hooks are ordinary forward hooks that return nothing: they cannot change what flows. ``cache_context`` is wrapped on every denoiser
-for the branch names, and the scheduler's class is swapped for the clock (``dit_lens.engine.scheduler``). One exit stack undoes
-it all in reverse order, also after an exception, and does not mind if somebody else took a hook off before.
+Recorder hooks are ordinary forward hooks that return nothing: they cannot change what flows. ``cache_context`` is
+wrapped on every denoiser for the branch names, and the scheduler's class is swapped for the clock
+(``dit_lens.engine.scheduler``). One exit stack undoes it all in reverse order, also after an exception, and does not
+mind if somebody else took a hook off before.
 
 Shapes: B rows of the batch, F latent frames, N tokens of a frame, C channels.
 """
@@ -69,7 +70,7 @@ class _Watch:
         self._velocities: dict[str, torch.Tensor] = {}  # of the running step only, and only for x0 of a branch
 
     def on_call(self, expert: str) -> Callable[..., None]:
-        def hook(module: Any, args: Any) -> None:
+        def hook(_module: Any, _args: Any) -> None:
             self.clock.enter(expert, _number(getattr(self._pipeline, "_current_timestep", None)))
 
         return hook
@@ -77,7 +78,7 @@ class _Watch:
     def on_layer(self, number: int, kind: Stack) -> Callable[..., None]:
         frames, rows, columns = self._layout.tokens
 
-        def hook(module: Any, args: Any, output: Any) -> None:
+        def hook(_module: Any, _args: Any, output: Any) -> None:
             for branch, values_NC in self._rows(kind.video_of(output)):
                 address = self.clock.address(branch, number, "block.out")
                 if self._recorder.wants(address):
@@ -85,7 +86,7 @@ class _Watch:
 
         return hook
 
-    def on_velocity(self, module: Any, args: Any, output: Any) -> None:
+    def on_velocity(self, _module: Any, _args: Any, output: Any) -> None:
         for branch, velocity in self._rows(output[0]):
             self._recorder.record(self.clock.address(branch, None, "velocity"), velocity)
             if self._recorder.wants(self.clock.address(branch, None, "x0")):
@@ -132,7 +133,8 @@ class _Watch:
         """Every row of a batch with its branch."""
         if len(tensor) != len(self.clock.rows):
             raise UnexpectedVisit(
-                f"the batch does not fit the branches at {self.clock.address(None, None, 'velocity')}; got {len(tensor)} rows, "
+                f"the batch does not fit the branches at {self.clock.address(None, None, 'velocity')}; got "
+                f"{len(tensor)} rows, "
                 f"allowed {len(self.clock.rows)} ({', '.join(self.clock.rows)}); generate one video at a time"
             )
         return list(zip(self.clock.rows, tensor, strict=True))

@@ -1,8 +1,8 @@
 """The shape of a run, known before it runs: branches, steps with their sigma and expert, layers, tokens, latents.
 
-Everything that is checked before anything is written is checked against this page: selections, the arrays that the store
-preallocates, and the list of addresses that must come. It is a plan: what is *recorded* as sigma, timestep and expert is what the
-scheduler and the hooks report while the run goes on.
+Everything that is checked before anything is written is checked against this page: selections, the arrays that the
+store preallocates, and the list of addresses that must come. It is a plan: what is *recorded* as sigma, timestep and
+expert is what the scheduler and the hooks report while the run goes on.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ class Layout:
 
     Examples
     --------
-    >>> layout = Layout(("cond",), ("transformer",), (999.0,), (1.0,), 10, (5, 8, 8), 128, (16, 5, 8, 8), (17, 64, 64), "float32")
+    >>> steps = {"experts": ("transformer",), "timesteps": (999.0,), "sigmas": (1.0,)}
+    >>> sizes = {"layers": 10, "tokens": (5, 8, 8), "channels": 128, "latent": (16, 5, 8, 8), "video": (17, 64, 64)}
+    >>> layout = Layout(branches=("cond",), dtype="float32", **steps, **sizes)
     >>> layout.labels("layer", "block.out")[-1], len(layout.labels("token", "block.out"))
     (9, 64)
     """

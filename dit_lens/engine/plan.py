@@ -1,7 +1,7 @@
-"""Check a request against a pipeline and lay out the run: everything that can be refused is refused here, before anything runs.
+"""Check a request against a pipeline and lay out the run: what can be refused is refused here.
 
-The layout is asked of the pipeline's own parts: a copy of the scheduler for the steps, the denoisers for layers and tokens, the
-autoencoder for the latents.
+The layout is asked of the pipeline's own parts: a copy of the scheduler for the steps, the denoisers for layers and
+tokens, the autoencoder for the latents.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ def plan_size(request: Generation, default: Size | None, family: Family) -> Size
     size = Size(request.height or fallback.height, request.width or fallback.width, request.frames or fallback.frames)
     if image is not None and (image.height, image.width) != (size.height, size.width):
         raise BadRequest(
-            f"the image does not have the size of the video; got {image.width} x {image.height} pixels (width x height), "
+            f"the image does not have the size of the video; got {image.width} x {image.height} pixels (width x "
+            f"height), "
             f"allowed {size.width} x {size.height}; resize the image, or give its own height and width"
         )
     return size

@@ -1,7 +1,8 @@
 """The recorder: takes tensors at addresses, keeps what the captures ask for, and writes it through as the run goes on.
 
-It holds no tensor longer than one call. Every expected address is known beforehand; one that comes twice ends the run at
-once, and whatever has not come by the end is named. An address that no capture asks for costs one dictionary look-up.
+It holds no tensor longer than one call. Every expected address is known beforehand; one that comes twice ends the run
+at once, and whatever has not come by the end is named. An address that no capture asks for costs one dictionary
+look-up.
 
 Shapes: F latent frames, N tokens of a frame, C channels, H, W latent height and width.
 """
@@ -15,10 +16,10 @@ import torch
 
 from dit_lens.address import Address
 from dit_lens.captures import SITES, Resolved
-from dit_lens.selection import Term
 from dit_lens.engine.errors import IncompleteTrace, UnexpectedVisit
 from dit_lens.engine.layout import Layout
 from dit_lens.engine.reductions import REDUCERS, to_host
+from dit_lens.selection import Term
 from dit_lens_stores import TraceWriter
 
 __all__ = ["CLOCK_SITE", "Recorder"]
@@ -35,7 +36,7 @@ class _Sink:
     resolved: Resolved
     event: dict[str, Term]
 
-    def values(self, tensor: torch.Tensor, layout: Layout) -> torch.Tensor:
+    def values(self, tensor: torch.Tensor) -> torch.Tensor:
         """The selected and reduced part of an event's tensor, still on its device."""
         capture = self.resolved.capture
         site = SITES[capture.site]
@@ -90,7 +91,7 @@ class Recorder:
         self._visit(address)
         self.dtypes[address.site] = str(tensor.dtype).removeprefix("torch.")
         for sink in sinks:
-            self._writer.write(sink.resolved.capture.array, sink.event, to_host(sink.values(tensor, self._layout)))
+            self._writer.write(sink.resolved.capture.array, sink.event, to_host(sink.values(tensor)))
 
     def mark_step(self, step: int, expert: str, sigma: float, timestep: float) -> None:
         """Take what the scheduler reports of a step."""
@@ -113,8 +114,10 @@ class Recorder:
         more = len(missing) - _NAMED_AT_MOST
         expected = len(self._sinks) + self._layout.steps
         raise IncompleteTrace(
-            f"trace '{trace_id}' is not complete; got {expected - len(missing)} of {expected} addresses, missing {named}"
-            f"{f' and {more} more' if more > 0 else ''}; a hook did not fire or a step did not run: trace an unmodified pipeline",
+            f"trace '{trace_id}' is not complete; got {expected - len(missing)} of {expected} addresses, missing "
+            f"{named}"
+            f"{f' and {more} more' if more > 0 else ''}; a hook did not fire or a step did not run: trace an "
+            f"unmodified pipeline",
             missing,
         )
 

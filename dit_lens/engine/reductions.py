@@ -1,8 +1,8 @@
 """What is kept of a tensor: computed where the tensor lives, then moved to the host once, always as a copy.
 
-``energy`` must never square in bfloat16 (a third of a percent is lost), nor let torch widen the whole tensor (on a CPU that
-is about thirteen times slower than it need be): rows are widened a few hundred at a time into float32 and their norm taken. On a GPU
-one fused kernel reads the tensor once.
+``energy`` must never square in bfloat16 (a third of a percent is lost), nor let torch widen the whole tensor (on a
+CPU that is about thirteen times slower than it need be): rows are widened a few hundred at a time into float32 and
+their norm taken. On a GPU one fused kernel reads the tensor once.
 
 Shapes: N rows, C channels.
 """
@@ -42,10 +42,9 @@ def energy(values: torch.Tensor, dim: int) -> torch.Tensor:
     tensor([5.])
     """
     values = values.detach()
-    if values.is_cuda:
-        return torch.linalg.vector_norm(values, dim=dim, dtype=torch.float32)
-    if values.dtype == torch.float32:
-        return torch.linalg.vector_norm(values, dim=dim)
+    if values.is_cuda or values.dtype == torch.float32:
+        norms: torch.Tensor = torch.linalg.vector_norm(values, dim=dim, dtype=torch.float32)
+        return norms
     moved = values.movedim(dim, -1)
     rows_NC = moved.reshape(-1, moved.shape[-1])
     norms_N = torch.empty(len(rows_NC), dtype=torch.float32, device=values.device)

@@ -1,8 +1,9 @@
 """Run a pipeline once, plain or traced, and leave it as it was.
 
-A plain run is the control of a traced one: the same call, the same seed, the same eager arithmetic, and nothing attached. A compiled denoiser
-is run eagerly in both: hooks that are attached after ``torch.compile`` has warmed up are otherwise never called. If a traced run dies, what was
-written stays in the store as a failed trace, with the reason.
+A plain run is the control of a traced one: the same call, the same seed, the same eager arithmetic, and nothing
+attached. A compiled denoiser is run eagerly in both: hooks that are attached after ``torch.compile`` has warmed up
+are otherwise never called. If a traced run dies, what was written stays in the store as a failed trace, with the
+reason.
 """
 
 from __future__ import annotations

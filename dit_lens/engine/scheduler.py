@@ -1,8 +1,8 @@
 """Observe a scheduler by swapping its class, so that a copy of it is not observed and nothing is left behind.
 
-Patching ``scheduler.step`` on the instance would not do: some pipelines step deep copies, and a copied patch still drives the
-original. The subclass acts only when ``self is target``, keeps the wrapped signatures (pipelines inspect them), and carries the original's
-name, so that configurations that store the class name stay right.
+Patching ``scheduler.step`` on the instance would not do: some pipelines step deep copies, and a copied patch still
+drives the original. The subclass acts only when ``self is target``, keeps the wrapped signatures (pipelines inspect
+them), and carries the original's name, so that configurations that store the class name stay right.
 """
 
 from __future__ import annotations

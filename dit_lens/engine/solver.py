@@ -1,9 +1,10 @@
 """What a scheduler knows: its steps, their sigma, and the clean latent that a velocity points to.
 
-In flow matching the latent is ``(1 - sigma) * clean + sigma * noise`` and the velocity is ``noise - clean``, so the clean latent is
-``x + (sigmas[-1] - sigma) * v``: one formula for Euler, Heun, UniPC and DPM++. It is evaluated with the scheduler's own zero-dimensional
-sigma tensor and in its order of operations, so that the last step agrees with the final latents bit for bit. The sigma of a
-step is read from ``scheduler.sigmas``, never from the timestep, which UniPC truncates to an integer.
+In flow matching the latent is ``(1 - sigma) * clean + sigma * noise`` and the velocity is ``noise - clean``, so the
+clean latent is ``x + (sigmas[-1] - sigma) * v``: one formula for Euler, Heun, UniPC and DPM++. It is evaluated with
+the scheduler's own zero-dimensional sigma tensor and in its order of operations, so that the last step agrees with
+the final latents bit for bit. The sigma of a step is read from ``scheduler.sigmas``, never from the timestep, which
+UniPC truncates to an integer.
 """
 
 from __future__ import annotations
@@ -79,4 +80,5 @@ def clean_latent(scheduler: Any, index: int, latent: torch.Tensor, velocity: tor
     towards_clean = scheduler.sigmas[-1] - scheduler.sigmas[index]
     if latent.dtype != torch.float64:
         latent = latent.to(torch.float32)
-    return latent + towards_clean * velocity
+    clean: torch.Tensor = latent + towards_clean * velocity
+    return clean

@@ -16,7 +16,7 @@ from dit_lens.probing.params import build_probe
 from dit_lens.probing.protocol import API_VERSION, Labels, Probe, State, reasons_against
 from dit_lens.probing.registry import ProbeRow, get_probe, list_probes, package_of
 from dit_lens.probing.results import load_result, save_result
-from dit_lens.probing.run import analyze, make_probe
+from dit_lens.probing.run import analyze, draw_result, make_probe
 
 __all__ = [
     "API_VERSION",
@@ -36,6 +36,7 @@ __all__ = [
     "UnknownProbe",
     "analyze",
     "build_probe",
+    "draw_result",
     "get_probe",
     "list_probes",
     "load_result",

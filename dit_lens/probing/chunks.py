@@ -1,8 +1,8 @@
 """Cut traces into the chunks that a probe maps, and refuse beforehand what cannot be cut.
 
-A chunk is a small in-memory dataset: the arrays that the probe's captures name, restricted to their selection, at one step
-(or one frame of one step, or whole). Dimensions stay although they may hold one label, so ``sigma``, ``timestep`` and
-``expert`` travel with their step. Everything that could be missing is looked for before the first chunk is read.
+A chunk is a small in-memory dataset: the arrays that the probe's captures name, restricted to their selection, at one
+step (or one frame of one step, or whole). Dimensions stay although they may hold one label, so ``sigma``, ``timestep``
+and ``expert`` travel with their step. Everything that could be missing is looked for before the first chunk is read.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class TraceCut:
 
     def chunk(self, place: dict[str, int]) -> xr.Dataset:
         """Read one chunk into memory."""
-        parts = [part.load() for array in self.arrays if (part := _at(array, place)) is not None]
-        merged = xr.merge(parts, join="outer", compat="no_conflicts", combine_attrs="drop")
+        parts = [part.load().to_dataset() for array in self.arrays if (part := _at(array, place)) is not None]
+        merged = xr.merge(parts, join="outer", compat="no_conflicts", combine_attrs="override")
         if self.video is not None:
             merged["video"] = self.video
         return merged.assign_attrs(trace_id=self.trace_id, manifest=self.manifest)
@@ -83,13 +83,12 @@ def cut_trace(trace_id: str, trace: Trace, probe: Probe) -> TraceCut:
 
     Examples
     --------
-    >>> import tempfile
     >>> from dit_lens.testing import synthetic_store
     >>> from dit_lens_probes.energy import Energy
-    >>> store = synthetic_store(tempfile.mkdtemp() + "/x.zarr", ["block.out:energy"])
+    >>> store = synthetic_store(getfixture("tmp_path") / "x.zarr", ["block.out:energy"])
     >>> cut = cut_trace("a", store["a"], Energy())
-    >>> cut.places[0], dict(cut.chunk(cut.places[0]).sizes)
-    ({'step': 0}, {'branch': 2, 'step': 1, 'layer': 3, 'frame': 3, 'token': 20})
+    >>> cut.places[0], cut.chunk(cut.places[0])["block.out.energy"].shape
+    ({'step': 0}, (2, 1, 3, 3, 20))
     """
     arrays = tuple(_find(trace_id, trace, probe, capture) for capture in probe.captures())
     video = _find_video(trace_id, trace, probe) if getattr(probe, "needs_video", False) else None
@@ -140,7 +139,9 @@ def _remedy(trace: Trace, capture: Capture) -> str:
 def _find_video(trace_id: str, trace: Trace, probe: Probe) -> xr.DataArray:
     if "video" not in trace.arrays:
         message = f"trace '{trace_id}' does not hold 'video', which probe '{probe.name}' draws on"
-        raise MissingCapture(f"{message}; got {', '.join(trace.arrays) or 'no array'}; trace again with the video decoded")
+        raise MissingCapture(
+            f"{message}; got {', '.join(trace.arrays) or 'no array'}; trace again with the video decoded"
+        )
     return trace["video"].load()
 
 

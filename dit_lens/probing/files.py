@@ -1,7 +1,7 @@
 """Probes that live in a file: ``./mine.py:Class``, for an idea that is not a package yet.
 
-The file is run, so it is run only if the user points at it. A file inside a store is refused: stores are downloaded, and
-nothing that is in one is ever executed.
+The file is run, so it is run only if the user points at it. A file inside a store is refused: stores are downloaded,
+and nothing that is in one is ever executed.
 """
 
 from __future__ import annotations
@@ -112,4 +112,6 @@ def _pick(module: ModuleType, attribute: str, name: str) -> object:
     listed = ", ".join(probes) or "none"
     hint = close_match(attribute, [*probes, *own])
     path = name.removesuffix(f":{attribute}")
-    raise UnknownProbe(f"no class in '{path}' was chosen; got '{attribute}', allowed {listed}; write {path}:Class{hint}")
+    raise UnknownProbe(
+        f"no class in '{path}' was chosen; got '{attribute}', allowed {listed}; write {path}:Class{hint}"
+    )

@@ -1,8 +1,8 @@
 """Merge a stream of states while holding few of them.
 
-States are merged like the digits of a binary counter: two of equal weight become one of twice the weight. Each state takes
-part in log2(n) merges instead of n, and at most log2(n) of them wait at a time. Because a probe's ``combine`` may be given
-any grouping in any order, the result is that of one big merge.
+States are merged like the digits of a binary counter: two of equal weight become one of twice the weight. Each state
+takes part in log2(n) merges instead of n, and at most log2(n) of them wait at a time. Because a probe's ``combine`` may
+be given any grouping in any order, the result is that of one big merge.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """What a probe is: a plain class that keeps the promises below. Nothing has to be inherited.
 
-A probe declares which captures a trace must hold. Its traces then pass by in chunks: ``map`` turns one chunk into a state,
-``combine`` merges states, ``finish`` turns the last one into a dataset, ``draw`` turns the dataset into figures. Because
-``combine`` may be given any split of the states in any order, a loop, a pool of processes and a cluster compute the same
-result. How a trace is cut is the probe's choice: ``access`` says whether ``map`` wants one frame of one step, one step, or
-the whole trace at a time; the memory that an analysis needs follows from it.
+A probe declares which captures a trace must hold. Its traces then pass by in chunks: ``map`` turns one chunk into a
+state, ``combine`` merges states, ``finish`` turns the last one into a dataset, ``draw`` turns the dataset into figures.
+Because ``combine`` may be given any split of the states in any order, a loop, a pool of processes and a cluster compute
+the same result. How a trace is cut is the probe's choice: ``access`` says whether ``map`` wants one frame of one step,
+one step, or the whole trace at a time; the memory that an analysis needs follows from it.
 
 A probe may have two more members, looked up by name: ``needs_video``, true if chunks shall carry the decoded video of
 their trace as the variable ``video``; and ``check(traces)``, called before anything is read with the labels that each

@@ -2,8 +2,8 @@
 
 A package announces a probe through the entry-point group ``dit_lens.probes``; the probes that ship with dit-lens do the
 same. Finding reads package metadata only; a plugin's code runs when its probe is listed or asked for. A name that two
-packages claim is given to neither in silence: it belongs to dit-lens if that is one of them, and otherwise has to be asked
-for as ``dist:name``, which always works.
+packages claim is given to neither in silence: it belongs to dit-lens if that is one of them, and otherwise has to be
+asked for as ``dist:name``, which always works.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ def get_probe(name: str) -> type[Probe]:
     Parameters
     ----------
     name : str
-        ``"energy"``, ``"some-package:energy"`` or ``"./mine.py:Class"``; the class may be left out if the file defines one
-        probe only.
+        ``"energy"``, ``"some-package:energy"`` or ``"./mine.py:Class"``; the class may be left out if the file defines
+        one probe only.
 
     Returns
     -------
@@ -165,7 +165,9 @@ def _choose(name: str, claims: list[_Claim]) -> _Claim:
         return (own or found)[0]
     if found:
         full = ", ".join(sorted(f"{claim.dist}:{claim.name}" for claim in found))
-        raise UnknownProbe(f"several packages have a probe called '{name}'; got '{name}', allowed {full}; name the package")
+        raise UnknownProbe(
+            f"several packages have a probe called '{name}'; got '{name}', allowed {full}; name the package"
+        )
     raise UnknownProbe(_unknown(name, claims))
 
 
@@ -179,13 +181,11 @@ def _unknown(name: str, claims: list[_Claim]) -> str:
 
 def _row(claim: _Claim, claims: list[_Claim]) -> ProbeRow:
     others = sorted(other.dist for other in claims if other.name == claim.name and other.dist != claim.dist)
-    summary, status, reason = "", cast("Status", "ok"), ""
     try:
         summary = claim.load().summary
     except BrokenProbe as error:
-        status, reason = "broken", str(error)
-    else:
-        if others and claim.dist != _HOME:
-            status = "shadowed"
-            reason = f"{', '.join(others)} has a probe of this name too; ask for '{claim.dist}:{claim.name}'"
-    return ProbeRow(claim.name, claim.dist, claim.version, summary, status, reason)
+        return ProbeRow(claim.name, claim.dist, claim.version, "", "broken", str(error))
+    if others and claim.dist != _HOME:
+        reason = f"{', '.join(others)} has a probe of this name too; ask for '{claim.dist}:{claim.name}'"
+        return ProbeRow(claim.name, claim.dist, claim.version, summary, "shadowed", reason)
+    return ProbeRow(claim.name, claim.dist, claim.version, summary, "ok", "")

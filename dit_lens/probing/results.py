@@ -40,12 +40,11 @@ def save_result(result: xr.Dataset, path: str | Path) -> Path:
 
     Examples
     --------
-    >>> import tempfile
     >>> from dit_lens.testing import synthetic_store
     >>> from dit_lens.probing import analyze
-    >>> folder = tempfile.mkdtemp()
-    >>> result = analyze(synthetic_store(folder + "/x.zarr", ["block.out:energy"]), "energy")
-    >>> load_result(save_result(result, folder + "/energy.zarr")).equals(result)
+    >>> folder = getfixture("tmp_path")
+    >>> result = analyze(synthetic_store(folder / "x.zarr", ["block.out:energy"]), "energy")
+    >>> load_result(save_result(result, folder / "energy.zarr")).equals(result)
     True
     """
     path = Path(path)

@@ -1,9 +1,9 @@
 """Run a probe over the traces of a store, chunk by chunk.
 
-Everything that can be wrong is found first: the probe, its parameters, the traces, the captures that they hold. Then the
-chunks stream through ``map`` and a running ``combine``; one chunk and a few states are in memory at a time, however large
-the store. The result says in its attributes what it was made from: probe, version, parameters, traces, and the hash of each
-trace's manifest.
+Everything that can be wrong is found first: the probe, its parameters, the traces, the captures that they hold. Then
+the chunks stream through ``map`` and a running ``combine``; one chunk and a few states are in memory at a time, however
+large the store. The result says in its attributes what it was made from: probe, version, parameters, traces, and the
+hash of each trace's manifest.
 """
 
 from __future__ import annotations
@@ -28,9 +28,11 @@ from dit_lens_stores import open_store
 from dit_lens_stores.errors import DitLensError
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from dit_lens_stores import Store
 
-__all__ = ["analyze", "make_probe"]
+__all__ = ["analyze", "draw_result", "make_probe"]
 
 Progress = Callable[[int, int], None]
 
@@ -72,9 +74,8 @@ def analyze(
 
     Examples
     --------
-    >>> import tempfile
     >>> from dit_lens.testing import synthetic_store
-    >>> store = synthetic_store(tempfile.mkdtemp() + "/x.zarr", ["block.out:energy"])
+    >>> store = synthetic_store(getfixture("tmp_path") / "x.zarr", ["block.out:energy"])
     >>> result = analyze(store, "energy")
     >>> result["energy"].dims
     ('trace', 'branch', 'step', 'layer', 'frame', 'y', 'x')
@@ -109,6 +110,22 @@ def make_probe(probe: str | type[Probe] | Probe, params: Mapping[str, Any] | Non
         message = f"probe '{probe.name}' was given with its parameters already; got {', '.join(params)}, allowed none"
         raise BadParams(f"{message}; give the class instead")
     return probe
+
+
+def draw_result(probe: Probe, result: xr.Dataset) -> dict[str, Figure]:
+    """Let a probe draw its result; if it raises, the message names the probe and its package.
+
+    Examples
+    --------
+    >>> from dit_lens.testing import synthetic_store
+    >>> probe = make_probe("energy")
+    >>> result = analyze(synthetic_store(getfixture("tmp_path") / "x.zarr", ["block.out:energy"]), probe)
+    >>> sorted(draw_result(probe, result))
+    ['layer_over_steps', 'layers_by_frames']
+    """
+    with _blame(probe, "draw"):
+        return probe.draw(result)
+    raise AssertionError("unreachable")  # for type checkers: the block above either returns or raises
 
 
 def _choose(store: Store, traces: Sequence[str] | None) -> tuple[list[str], list[str]]:

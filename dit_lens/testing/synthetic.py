@@ -1,8 +1,8 @@
 """A small store of made-up traces, written through the real writer, so that a probe can be tried without a model.
 
 Values are drawn anew for every address from a generator seeded with that address, so they do not depend on what else is
-captured: the energies of one store are exactly the norms of the raw values of another. Residual streams grow with depth and
-hold a few loud tokens, as real ones do.
+captured: the energies of one store are exactly the norms of the raw values of another. Residual streams grow with depth
+and hold a few loud tokens, as real ones do.
 
 Shapes: F latent frames, H, W pixels.
 """
@@ -69,8 +69,7 @@ def synthetic_store(
 
     Examples
     --------
-    >>> import tempfile
-    >>> store = synthetic_store(tempfile.mkdtemp() + "/x.zarr", ["block.out:energy", "latent:raw"])
+    >>> store = synthetic_store(getfixture("tmp_path") / "x.zarr", ["block.out:energy", "latent:raw"])
     >>> dict(store["a"]["block.out.energy"].sizes)
     {'branch': 2, 'step': 4, 'layer': 3, 'frame': 3, 'token': 20}
     """
@@ -96,7 +95,9 @@ def _write_trace(store: Store, trace_id: str, resolved: Sequence[Resolved], layo
 def _spec(resolved: Resolved, layout: Layout) -> ArraySpec:
     capture = resolved.capture
     attrs = {"site": capture.site, "reduction": capture.reduction, "selection": str(capture.select)}
-    return ArraySpec(capture.array, capture.dims, resolved.labels, resolved.event_dims, attrs={**attrs, "source_dtype": layout.dtype})
+    return ArraySpec(
+        capture.array, capture.dims, resolved.labels, resolved.event_dims, attrs={**attrs, "source_dtype": layout.dtype}
+    )
 
 
 def _video_spec(layout: Layout) -> ArraySpec:
@@ -133,7 +134,7 @@ def _values(trace_id: str, address: str, resolved: Resolved, layout: Layout) -> 
     values = _as_bfloat16(rng.standard_normal(sizes) * np.exp(rng.standard_normal([*sizes[:-1], 1])))
     for axis, dim in enumerate(site.value_dims):
         if dim in resolved.labels:
-            values = values.take(resolved.labels[dim], axis=axis)
+            values = values.take([int(label) for label in resolved.labels[dim]], axis=axis)
     if capture.reduction == "energy":
         axis = site.value_dims.index(site.feature_dim)
         return np.asarray(np.linalg.norm(values.astype(np.float64), axis=axis), dtype=np.float32)

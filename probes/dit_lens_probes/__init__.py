@@ -1,4 +1,4 @@
-"""The probes that ship with dit-lens: plugins like anyone else's, found through the entry-point group ``dit_lens.probes``.
+"""The probes that ship with dit-lens: plugins like anyone else's, found through entry points.
 
 Each probe is imported when it is first used, so that one with heavy needs costs the others nothing.
 """

@@ -12,7 +12,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = {"dit_lens": "dit_lens", "dit_lens_probes": "probes/dit_lens_probes", "dit_lens_stores": "stores/dit_lens_stores"}
+PACKAGES = {
+    "dit_lens": "dit_lens",
+    "dit_lens_probes": "probes/dit_lens_probes",
+    "dit_lens_stores": "stores/dit_lens_stores",
+}
 IGNORED = ("__pycache__", ".pyc", ".DS_Store")
 
 

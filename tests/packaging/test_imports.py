@@ -26,7 +26,7 @@ def test_opening_stores_needs_no_torch() -> None:
 
 
 def test_captures_and_probes_need_no_torch() -> None:
-    code = "import dit_lens; dit_lens.Capture, dit_lens.Selection, dit_lens.Address, dit_lens.analyze; dit_lens.list_probes()"
+    code = "import dit_lens as d; d.Capture, d.Selection, d.Address, d.Generation, d.analyze; d.list_probes()"
     assert not {"torch", "diffusers"} & modules_after(code)
 
 

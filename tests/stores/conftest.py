@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+
 from dit_lens_stores import ArraySpec, Coordinate, Store, TraceWriter, create_store
 
 Values = npt.NDArray[np.float32]

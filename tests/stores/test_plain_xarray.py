@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from dit_lens_stores import ArraySpec, Store, union_labels
 
 PLAIN = """

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
-from dit_lens_stores import ArraySpec, Coordinate, Store, TraceWriter, create_store, open_store, union_labels
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from zarr.storage import LocalStore
+
+from dit_lens_stores import ArraySpec, Coordinate, Store, TraceWriter, create_store, open_store, union_labels
 
 SPECIAL = np.array([0x7F800000, 0xFF800000, 0x80000000, 0x00010000, 0x7F7F0000, 0x3F800000], np.uint32).view(np.float32)
 
@@ -107,10 +108,10 @@ def captures(draw: st.DrawFn) -> tuple[list[ArraySpec], list[tuple[int, int]]]:
     return specs, draw(st.permutations(order))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None)
 @given(drawn=captures(), cut=st.integers(0, 100))
 def test_any_selections_in_any_order_read_back(
-    drawn: tuple[list[ArraySpec], list[tuple[int, int]]], cut: int, tmp_path_factory: pytest.TempPathFactory, **_: Any
+    drawn: tuple[list[ArraySpec], list[tuple[int, int]]], cut: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     specs, order = drawn
     store = create_store(tmp_path_factory.mktemp("any") / "a.zarr")
@@ -126,7 +127,9 @@ def test_any_selections_in_any_order_read_back(
         assert {dim: set(read[dim].values.tolist()) for dim in read.dims} == {d: set(v) for d, v in spec.labels.items()}
         for e, event in enumerate(spec.events()):
             there = (a, e) in data
-            assert np.array_equal(read.sel(event).values, data[a, e]) if there else np.isnan(read.sel(event).values).all()
+            assert (
+                np.array_equal(read.sel(event).values, data[a, e]) if there else np.isnan(read.sel(event).values).all()
+            )
             assert ((spec.name, event) in trace.missing()) == (not there)
 
 
@@ -169,6 +172,16 @@ def test_the_layers_of_a_step_are_one_file_written_once_and_only_captured_chunks
     assert (store.path / shards[0]).stat().st_size < 2 * 4 * 64 * 32 * 4  # 4 events of one frame, not of eight
     array = zarr.open_array(store.path, path="t0/r", mode="r")
     assert (array.chunks, array.shards) == ((1, 1, 1, 1, 64, 32), (1, 1, 4, 8, 64, 32))
+
+
+def test_a_shard_that_was_put_in_place_early_keeps_its_events(store: Store) -> None:
+    spec = ArraySpec("x", ("step", "layer"), {"step": (0, 1), "layer": (0, 1, 2)}, ("step", "layer"))
+    writer = store.begin("t0", [spec], [], {})
+    order = [(0, 1), (1, 0), (0, 0), (0, 2), (1, 1), (1, 2)]  # step 1 begins: step 0 is put in place with one layer
+    for number, (step, layer) in enumerate(order):
+        writer.write("x", {"step": step, "layer": layer}, np.float32(number))
+    writer.finish()
+    assert store["t0"]["x"].values.tolist() == [[2, 0, 3], [1, 4, 5]]
 
 
 def test_memory_is_bounded_by_one_shard_and_does_not_grow_with_steps(store: Store) -> None:

@@ -55,7 +55,7 @@ def test_experts_differ_after_their_own_stages(trained: Path) -> None:
 
 
 def test_a_folder_of_another_recipe_is_refused(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    other = replace(run.RECIPES["smoke"], latent_files=2)
+    other = replace(run.RECIPES["smoke"], measured_clips=2)
     monkeypatch.setitem(run.RECIPES, "smoke", other)
     with pytest.raises(run.BadRecipe, match=r"recipe\.json in the run folder is of another recipe; train into an empty folder"):
         run.train(trained.parent, "smoke")

@@ -1,7 +1,7 @@
 """Untrained Wan pipelines of the true classes, small enough to run in a tenth of a second, and an observer of our own.
 
-The observer shares no code with the engine: it patches the ``forward`` of the blocks and denoisers and the ``step`` of the scheduler
-instance, and keeps everything in lists.
+The observer shares no code with the engine: it patches the ``forward`` of the blocks and denoisers and the ``step``
+of the scheduler instance, and keeps everything in lists.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,9 +28,8 @@ from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
-from dit_lens.generation import Generation
+from dit_lens.generation import Generation, Size
 from dit_lens.lens import Lens, Origin
-from dit_lens.generation import Size
 
 BLOCKS = 3
 SCHEDULERS: dict[str, Callable[[], Any]] = {
@@ -91,63 +91,57 @@ def ask(kind: str = "i2v", **changes: Any) -> Generation:
     return Generation(**{"prompt": "Draw the path", "image": image, "seed": 3, "steps": 6, "guidance": 3.0, **changes})
 
 
+class Observer:
+    """What one run computed, seen without the engine."""
+
+    def __init__(self, pipeline: Any) -> None:
+        self.pipeline = pipeline
+        self.blocks: list[Any] = []  # (expert, branch, step, layer, values)
+        self.velocities: list[Any] = []  # (expert, branch, step, values)
+        self.steps: list[Any] = []  # (expert, timestep, sigma, guided velocity, latent)
+        self._calls: Counter[int] = Counter()
+        self._now: tuple[str, str, int] = ("", "", 0)
+
+    def denoiser(self, stock: Any, expert: str, *args: Any, **kwargs: Any) -> Any:
+        step = len(self.steps)
+        self._now = (expert, ("cond", "uncond")[self._calls[step]], step)
+        self._calls[step] += 1
+        out = stock(*args, **kwargs)
+        self.velocities.append((*self._now, out[0][0].clone()))
+        return out
+
+    def block(self, stock: Any, number: int, *args: Any, **kwargs: Any) -> Any:
+        out = stock(*args, **kwargs)
+        self.blocks.append((*self._now, number, out[0].clone()))
+        return out
+
+    def step(self, stock: Any, v: Any, t: Any, x: Any, **kwargs: Any) -> Any:
+        out = stock(v, t, x, **kwargs)
+        sigma = float(self.pipeline.scheduler.sigmas[self.pipeline.scheduler.step_index - 1])
+        self.steps.append((self._now[0], float(t), sigma, v[0].clone(), x[0].clone()))
+        return out
+
+    def patches(self) -> Iterator[tuple[Any, str, Callable[..., Any]]]:
+        yield self.pipeline.scheduler, "step", partial(self.step, self.pipeline.scheduler.step)
+        for expert in ("transformer", "transformer_2"):
+            model = getattr(self.pipeline, expert)
+            if model is not None:
+                yield model, "forward", partial(self.denoiser, model.forward, expert)
+                for number, layer in enumerate(model.blocks):
+                    yield layer, "forward", partial(self.block, layer.forward, number)
+
+
 @contextmanager
-def observer(pipeline: Any) -> Iterator[SimpleNamespace]:
+def observer(pipeline: Any) -> Iterator[Observer]:
     """Watch one run without the engine."""
-    seen = SimpleNamespace(blocks=[], velocities=[], steps=[])
-    where = {"calls": Counter()}
-    undo: list[tuple[Any, str]] = []
-
-    def patch(thing: Any, name: str, make: Callable[[Any], Any]) -> None:
-        setattr(thing, name, make(getattr(thing, name)))
-        undo.append((thing, name))
-
-    def denoiser(expert: str) -> Callable[[Any], Any]:
-        def make(stock: Any) -> Any:
-            def forward(*args: Any, **kwargs: Any) -> Any:
-                step = len(seen.steps)
-                where["now"] = (expert, ("cond", "uncond")[where["calls"][step]], step)
-                where["calls"][step] += 1
-                out = stock(*args, **kwargs)
-                seen.velocities.append((*where["now"], out[0][0].clone()))
-                return out
-
-            return forward
-
-        return make
-
-    def block(number: int) -> Callable[[Any], Any]:
-        def make(stock: Any) -> Any:
-            def forward(*args: Any, **kwargs: Any) -> Any:
-                out = stock(*args, **kwargs)
-                seen.blocks.append((*where["now"], number, out[0].clone()))
-                return out
-
-            return forward
-
-        return make
-
-    def scheduler_step(stock: Any) -> Any:
-        def step(v: Any, t: Any, x: Any, **kwargs: Any) -> Any:
-            out = stock(v, t, x, **kwargs)
-            index = pipeline.scheduler.step_index - 1
-            sigma = float(pipeline.scheduler.sigmas[index])
-            seen.steps.append((where["now"][0], float(t), sigma, v[0].clone(), x[0].clone()))
-            return out
-
-        return step
-
-    for expert in ("transformer", "transformer_2"):
-        model = getattr(pipeline, expert)
-        if model is not None:
-            patch(model, "forward", denoiser(expert))
-            for number, layer in enumerate(model.blocks):
-                patch(layer, "forward", block(number))
-    patch(pipeline.scheduler, "step", scheduler_step)
+    seen = Observer(pipeline)
+    patches = list(seen.patches())
+    for thing, name, patched in patches:
+        setattr(thing, name, patched)
     try:
         yield seen
     finally:
-        for thing, name in undo:
+        for thing, name, _ in patches:
             delattr(thing, name)
 
 

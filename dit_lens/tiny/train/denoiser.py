@@ -36,7 +36,10 @@ class DenoiserRecipe:
     """Everything that decides the weights of the experts."""
 
     seed: int = 0
-    steps: tuple[tuple[Part, int], ...] = (("shared", 3000), ("high", 1200), ("low", 600))
+    steps: tuple[tuple[Part, int], ...] = (("shared", 2600), ("high", 900), ("low", 500))
+    files: int = 12
+    first_files: int = 2
+    steps_a_file: int = 120
     batch: int = 32
     muon_lr: float = 3e-3
     adam_lr: float = 1e-3
@@ -49,6 +52,10 @@ class DenoiserRecipe:
     def steps_of(self, part: Part) -> int:
         """Steps of one part."""
         return dict(self.steps)[part]
+
+    def files_at(self, part: Part, step: int) -> int:
+        """How many files of latents a step draws from: the pool grows, so that training can start before it is whole."""
+        return min(self.files, self.first_files + step // self.steps_a_file) if part == "shared" else self.files
 
     def rate_at(self, part: Part, step: int) -> float:
         """Factor on the learning rates: warm-up and constant while shared; linear to zero for the experts."""
@@ -140,7 +147,8 @@ class Trainer:
     def _loss(self) -> torch.Tensor:
         recipe = self.recipe
         rng = np.random.default_rng([recipe.seed, {"shared": 11, "high": 12, "low": 13}[self.part], self.step])
-        clip, condition = (((z.to(self.device)) - self.mean) / self.std for z in self.data.batch(rng, recipe.batch))
+        files = recipe.files_at(self.part, self.step)
+        clip, condition = ((z.to(self.device) - self.mean) / self.std for z in self.data.batch(rng, recipe.batch, files))
         sigma_B = draw_sigma(rng, self.part, recipe.batch, recipe.high_share).to(self.device)
         noise = torch.from_numpy(rng.standard_normal(clip.shape, dtype=np.float32)).to(self.device)
         sigma = sigma_B.view(-1, 1, 1, 1, 1)
@@ -200,6 +208,5 @@ def train_part(
         if trainer.step % 20 == 0:
             log.write(stage=part, step=trainer.step, loss=loss, seconds=round(time.monotonic() - began, 1))
         if trainer.step % recipe.save_every == 0 or trainer.step == recipe.steps_of(part):
-            data.refresh()
             trainer.save(path)
     return trainer.average.cpu()

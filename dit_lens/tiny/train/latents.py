@@ -9,7 +9,10 @@ Shapes: B batch, 3 colours, F frames, H height, W width, Z latent channels, f la
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +21,7 @@ from diffusers import AutoencoderKLWan
 
 from dit_lens.tiny.train.sampling import clip_tensor, training_maze
 
-__all__ = ["LatentFiles", "condition_clip", "encode", "encode_file"]
+__all__ = ["LatentFiles", "condition_clip", "encode", "encode_file", "encode_files"]
 
 _BATCH = 16
 
@@ -39,7 +42,7 @@ def encode(vae: AutoencoderKLWan, x_B3FHW: torch.Tensor) -> torch.Tensor:
 
 def encode_file(vae: AutoencoderKLWan, folder: Path, number: int, seed: int, per_file: int) -> Path:
     """Make file ``number`` (puzzles ``number * per_file`` and on) unless it is there."""
-    path = folder / f"latents-{number:04d}.npy"
+    path = _file(folder, number)
     if path.exists():
         return path
     parts = []
@@ -54,36 +57,50 @@ def encode_file(vae: AutoencoderKLWan, folder: Path, number: int, seed: int, per
     return path
 
 
+def encode_files(vae: AutoencoderKLWan, folder: Path, count: int, seed: int, per_file: int) -> None:
+    """Make the first ``count`` files, one process with one thread a core: small convolutions gain nothing from two."""
+    missing = [number for number in range(count) if not _file(folder, number).exists()]
+    if not missing:
+        return
+    vae.save_pretrained(folder / "encoder")
+    with ProcessPoolExecutor(min(os.cpu_count() or 1, len(missing)), mp_context=get_context("spawn")) as pool:
+        for done in [pool.submit(_encode_alone, folder, number, seed, per_file) for number in missing]:
+            done.result()
+
+
+def _encode_alone(folder: Path, number: int, seed: int, per_file: int) -> None:
+    torch.set_num_threads(1)
+    vae = AutoencoderKLWan.from_pretrained(folder / "encoder")
+    encode_file(vae, folder, number, seed, per_file)
+
+
+def _file(folder: Path, number: int) -> Path:
+    return folder / f"latents-{number:04d}.npy"
+
+
 def batched(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
     """Consecutive runs of at most ``size`` items (``itertools.batched`` from Python 3.12)."""
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
 class LatentFiles:
-    """Random batches from all finished files of a folder; new files are seen by the next ``refresh``."""
+    """Random batches from the first files of a folder; a file is opened when it is first needed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.files: list[np.ndarray] = []
-        self.refresh()
+        self._open: list[np.ndarray] = []
 
-    def refresh(self) -> None:
-        """Open files that have appeared."""
-        for number in range(len(self.files), 10_000):
-            path = self.folder / f"latents-{number:04d}.npy"
-            if not path.exists():
-                break
-            self.files.append(np.load(path, mmap_mode="r"))
-
-    def batch(self, rng: np.random.Generator, size: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Latents of clips and of conditions, each (B, Z, f, h, w) float32, not normalised."""
-        per_file = len(self.files[0])
-        which = rng.integers(0, len(self.files) * per_file, size)
-        pairs = np.stack([self.files[i // per_file][i % per_file] for i in which]).astype(np.float32)
+    def batch(self, rng: np.random.Generator, size: int, files: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Latents of clips and of conditions from the first ``files`` files, each (B, Z, f, h, w), not normalised."""
+        while len(self._open) < files:
+            self._open.append(np.load(_file(self.folder, len(self._open)), mmap_mode="r"))
+        per_file = len(self._open[0])
+        which = rng.integers(0, files * per_file, size)
+        pairs = np.stack([self._open[i // per_file][i % per_file] for i in which]).astype(np.float32)
         both = torch.from_numpy(pairs)
         return both[:, 0], both[:, 1]
 
     def statistics(self) -> tuple[list[float], list[float]]:
-        """Mean and standard deviation of every latent channel over the first file."""
-        clips = np.asarray(self.files[0][:, 0], dtype=np.float64)
+        """Mean and standard deviation of every latent channel over the clips of the first file."""
+        clips = np.load(_file(self.folder, 0))[:, 0].astype(np.float64)
         return clips.mean((0, 2, 3, 4)).tolist(), clips.std((0, 2, 3, 4)).tolist()

@@ -22,7 +22,7 @@ from dit_lens.tiny.train.assemble import assemble, save_weights
 from dit_lens.tiny.train.autoencoder import AutoencoderRecipe, measure_autoencoder, train_autoencoder
 from dit_lens.tiny.train.card import write_card
 from dit_lens.tiny.train.denoiser import DenoiserRecipe, Prompts, train_part
-from dit_lens.tiny.train.latents import LatentFiles, encode_file
+from dit_lens.tiny.train.latents import LatentFiles, encode_files
 from dit_lens.tiny.train.log import RunLog
 from dit_lens.tiny.train.measure import measure_model, time_generation
 from dit_lens.tiny.train.sampling import SIZES, count_repeats
@@ -43,7 +43,6 @@ class Recipe:
 
     autoencoder: AutoencoderRecipe = AutoencoderRecipe()
     denoiser: DenoiserRecipe = DenoiserRecipe()
-    latent_files: int = 20
     puzzles_a_file: int = 1024
     measured_puzzles: int = 64
     measured_steps: int = 20
@@ -54,8 +53,7 @@ RECIPES: dict[str, Recipe] = {
     "shipped": Recipe(),
     "smoke": Recipe(
         AutoencoderRecipe(stages=((2, 1, 1), (2, 1, 5)), save_every=2),
-        DenoiserRecipe(steps=(("shared", 2), ("high", 2), ("low", 2)), batch=2, save_every=1),
-        latent_files=1,
+        DenoiserRecipe(steps=(("shared", 2), ("high", 2), ("low", 2)), batch=2, files=1, first_files=1, save_every=1),
         puzzles_a_file=4,
         measured_puzzles=1,
         measured_steps=2,
@@ -98,8 +96,7 @@ def train(folder: Path, recipe: str = "shipped", device: str = "cpu", progress: 
     say("autoencoder")
     vae = train_autoencoder(chosen.autoencoder, folder, log).eval()
     say("latents")
-    for number in range(chosen.latent_files):
-        encode_file(vae, folder, number, chosen.denoiser.seed, chosen.puzzles_a_file)
+    encode_files(vae, folder, chosen.denoiser.files, chosen.denoiser.seed, chosen.puzzles_a_file)
     pipeline = _train_denoisers(vae, chosen, folder, log, device, say)
     save_weights(pipeline, folder / "model")
     say("measure")
@@ -133,7 +130,7 @@ def _train_denoisers(
 def _repeats(recipe: Recipe) -> int:
     """How many of the measured puzzles training showed as well."""
     measured = [unseen(i, size, kind) for kind in get_args(Kind) for size in SIZES for i in range(recipe.measured_puzzles)]
-    return count_repeats(measured, recipe.denoiser.seed, recipe.latent_files * recipe.puzzles_a_file)
+    return count_repeats(measured, recipe.denoiser.seed, recipe.denoiser.files * recipe.puzzles_a_file)
 
 
 def _same_recipe(folder: Path, recipe: Recipe) -> None:

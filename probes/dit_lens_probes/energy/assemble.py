@@ -1,9 +1,9 @@
 """From the pieces that the chunks leave to one dataset over all traces.
 
-A piece is the maps of one step of one trace. Pieces are keyed by (trace, step), so merging them is a union, whose order cannot
-matter. Traces need not agree: the result carries the union of their labels and NaN where a trace holds nothing. ``sigma``,
-``timestep`` and ``expert`` lie along ``step`` while all traces agree on them, and along (trace, step) when they do not, because
-then one step index means two noise levels.
+A piece is the maps of one step of one trace. Pieces are keyed by (trace, step), so merging them is a union, whose order
+cannot matter. Traces need not agree: the result carries the union of their labels and NaN where a trace holds nothing.
+``sigma``, ``timestep`` and ``expert`` lie along ``step`` while all traces agree on them, and along (trace, step) when
+they do not, because then one step index means two noise levels.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def assemble(pieces: Pieces) -> xr.Dataset:
     >>> assemble(Pieces({("a", 3): both})).sizes["trace"]
     1
     """
-    traces, steps = (sorted({key[axis] for key in pieces.maps}) for axis in (0, 1))
+    traces, steps = sorted({trace for trace, _ in pieces.maps}), sorted({step for _, step in pieces.maps})
     first = next(iter(pieces.maps.values()))
     labels = {dim: _union(pieces, dim) for dim in _MAP_DIMS if dim not in ("trace", "step")}
     labels = {"trace": np.array(traces, dtype=object), "step": np.array(steps), **labels}

@@ -1,8 +1,8 @@
 """The two energy figures: the layers of one step, and the steps of one layer, both frame by frame.
 
-The first is the figure of the paper (rows layers, columns frames), with one colour scale instead of one for every panel, so that
-panels can be compared. A step is never named by its index alone: sigma and expert stand beside it, and the place where the
-experts switch is marked.
+The first is the figure of the paper (rows layers, columns frames), with one colour scale instead of one for every
+panel, so that panels can be compared. A step is never named by its index alone: sigma and expert stand beside it, and
+the place where the experts switch is marked.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dit_lens_probes.energy.view import View, spread, spread_around
 __all__ = ["ROBUST_LIMIT", "layer_over_steps", "layers_by_frames"]
 
 ROBUST_LIMIT = 3.0
-"""Standard deviations at which the colours of a robust map end; the colour bar shows by its pointed ends that values lie beyond."""
+"""Standard deviations at which the colours of a robust map end; a pointed end of the bar says values lie beyond."""
 
 
 def layers_by_frames(result: xr.Dataset, view: View) -> Figure:
@@ -63,7 +63,8 @@ def layer_over_steps(result: xr.Dataset, view: View) -> Figure:
     steps, frames = spread_around(every, view.max_rows, switches), spread(_numbers(maps, "frame"), view.max_columns)
     begins = {every[at]: f"experts switch: {experts[at - 1]} → {experts[at]}" for at in switches}
     rows = [
-        Row(_step_text(here := maps.sel(step=step), "\n"), _values(here, frames), begins.get(step, "")) for step in steps
+        Row(_step_text(here := maps.sel(step=step), "\n"), _values(here, frames), begins.get(step, ""))
+        for step in steps
     ]
     where = f"layer {view.layer} · branch {view.branch}"
     shown = _shown("steps", steps, len(every)) + _shown("frames", frames, maps["frame"].size)

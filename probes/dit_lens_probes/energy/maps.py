@@ -1,10 +1,10 @@
 """From the energies of a flat run of tokens to maps, raw and robust.
 
-The store keeps tokens in the model's own order with their ``y`` and ``x``; a map puts each at its place, and leaves NaN where
-the capture holds no token. A residual stream grows with depth and has a few tokens of enormous norm, so raw maps of
-different layers share no scale. The robust map of one (trace, branch, step, layer) clips its energies to two percentiles
-and then counts in standard deviations from the mean, over all frames and tokens of that layer at once: frames stay
-comparable, layers become so. All arithmetic is float64.
+The store keeps tokens in the model's own order with their ``y`` and ``x``; a map puts each at its place, and leaves NaN
+where the capture holds no token. A residual stream grows with depth and has a few tokens of enormous norm, so raw maps
+of different layers share no scale. The robust map of one (trace, branch, step, layer) clips its energies to two
+percentiles and then counts in standard deviations from the mean, over all frames and tokens of that layer at once:
+frames stay comparable, layers become so. All arithmetic is float64.
 
 Shapes: B branches, S steps (one in a chunk), L layers, F frames, T tokens of a frame, Y rows, X columns.
 """

@@ -1,9 +1,9 @@
-"""A grid of small maps with named rows and columns, one colour scale and one colour bar: the frame of both energy figures.
+"""A grid of small maps with named rows and columns, one colour scale and one colour bar: both energy figures.
 
 Figures are made through ``matplotlib.figure.Figure``, so no window, backend or pyplot state is touched. viridis is
-perceptually uniform: equal steps in value look like equal steps in colour, also in grey print and for colour-blind eyes.
-Over a decoded frame the maps are translucent and the frame is drawn in light grey, so colour means energy and nothing else;
-the frame in its own colours stands above each column.
+perceptually uniform: equal steps in value look like equal steps in colour, also in grey print and for colour-blind
+eyes. Over a decoded frame the maps are translucent and the frame is drawn in light grey, so colour means energy and
+nothing else; the frame in its own colours stands above each column.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 __all__ = ["Panels", "Row", "colour_scale", "draw_panels"]
 
@@ -109,8 +110,8 @@ def draw_panels(panels: Panels) -> Figure:
     """
     values = np.concatenate([row.maps.ravel() for row in panels.rows])
     norm, heights, columns = colour_scale(values, panels.limit), _heights(panels), len(panels.columns)
-    figure = Figure(figsize=_size(panels, heights), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.05, h_pad=0.05, wspace=0, hspace=0)  # type: ignore[union-attr]
+    layout = ConstrainedLayoutEngine(w_pad=0.05, h_pad=0.05, wspace=0, hspace=0)
+    figure = Figure(figsize=_size(panels, heights), layout=layout)
     grid = figure.add_gridspec(len(heights), columns + 1, height_ratios=heights, width_ratios=[1.0] * columns + [0.14])
     for line, text in _divider_lines(panels):
         _draw_divider(figure.add_subplot(grid[line, :columns]), text)
@@ -159,7 +160,9 @@ def _size(panels: Panels, heights: Sequence[float]) -> tuple[float, float]:
     title_lines = panels.title.count("\n") + 1
     texts = [*(row.label for row in panels.rows), _VIDEO_LABEL if panels.pictures is not None else ""]
     label = 0.064 * max(len(part) for text in texts for part in text.split("\n"))
-    width = max(len(panels.columns) * (_PANEL_INCHES + 0.06) + label + 1.0, 0.062 * max(map(len, panels.title.split("\n"))))
+    width = max(
+        len(panels.columns) * (_PANEL_INCHES + 0.06) + label + 1.0, 0.062 * max(map(len, panels.title.split("\n")))
+    )
     return width, sum(heights) * (panel_height + 0.06) + 0.2 * title_lines + 0.35
 
 
@@ -209,7 +212,10 @@ def _draw_colour_bar(
     figure: Figure, ax: Axes, norm: Normalize, values: npt.NDArray[np.floating], panels: Panels
 ) -> None:
     alpha = None if panels.pictures is None else _OVERLAY_ALPHA
-    ends = (norm.vmin is not None and np.nanmin(values) < norm.vmin, norm.vmax is not None and np.nanmax(values) > norm.vmax)
+    ends = (
+        norm.vmin is not None and np.nanmin(values) < norm.vmin,
+        norm.vmax is not None and np.nanmax(values) > norm.vmax,
+    )
     extend = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}[ends]
     bar = figure.colorbar(ScalarMappable(norm, COLOUR_MAP), cax=ax, alpha=alpha, extend=extend, extendfrac=0.02)
     log = ", log scale" if isinstance(norm, LogNorm) else ""

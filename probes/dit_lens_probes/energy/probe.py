@@ -1,8 +1,8 @@
 """The energy probe: which tokens carry the largest activations, in which layer, at which step.
 
 The energy of a token is the L2 norm of its residual stream after a block, over channels. The probe needs the capture
-``block.out:energy``, which a trace computes on the device in float32; here it is only put in place, made comparable, and
-drawn. A map is a picture, not evidence: that a token is loud does not say that the model uses it.
+``block.out:energy``, which a trace computes on the device in float32; here it is only put in place, made comparable,
+and drawn. A map is a picture, not evidence: that a token is loud does not say that the model uses it.
 """
 
 from __future__ import annotations

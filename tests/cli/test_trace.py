@@ -1,0 +1,106 @@
+"""``dit-lens trace``: what it writes is what was asked, and the same command goes on where it stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from PIL import Image
+
+import dit_lens
+from dit_lens.puzzles import draw_frame, unseen
+
+WORDS = "--task fork --size 3 --steps 2 --frames 17 --capture latent --capture block.out:energy[layer=2:4]"
+
+
+def test_it_writes_what_was_asked(dit_lens_command, tmp_path: Path, model: Path) -> None:
+    out = tmp_path / "deep" / "fork.zarr"
+    said = dit_lens_command("trace", model, *WORDS.split(), "--puzzle", "1", "--seed", "0:2", "--out", out, "--json")
+    assert said.code == 0, said.err
+    units = said.json["units"]
+    assert [unit["trace"] for unit in units] == ["fork-3x3-1-seed-0", "fork-3x3-1-seed-1"]
+    assert all(unit["status"] == "complete" and unit["solved"] is False and unit["seconds"] > 0 for unit in units)
+    assert said.json["store"] == str(out)
+    traces = dit_lens.open(out)
+    assert list(traces["fork-3x3-1-seed-0"]["block.out.energy"].layer.values) == [2, 3]
+    first, second = (traces[unit["trace"]]["latent.raw"].isel(step=0).values for unit in units)
+    assert not np.array_equal(first, second)
+    assert traces["fork-3x3-1-seed-1"].manifest["prompt"] == unseen(1, 3, "fork").prompt
+
+
+def test_plain_xarray_opens_it(store: Path) -> None:
+    dataset = xr.open_zarr(store, group="maze-3x3-0-seed-0", consolidated=False)
+    assert dataset["block.out.energy"].dims == ("branch", "step", "layer", "frame", "token")
+    assert np.isfinite(dataset["block.out.energy"].values).all()
+
+
+def test_the_same_command_goes_on(dit_lens_command, tmp_path: Path, model: Path) -> None:
+    words = ["trace", model, *WORDS.split(), "--out", tmp_path / "x.zarr", "--json"]
+    assert dit_lens_command(*words).code == 0
+    again = dit_lens_command(*words, "--seed", "0:2")
+    assert [unit["status"] for unit in again.json["units"]] == ["skipped", "complete"]
+
+
+def test_other_settings_under_the_same_name_are_refused(dit_lens_command, tmp_path: Path, model: Path) -> None:
+    words = ["trace", model, *WORDS.split(), "--out", tmp_path / "x.zarr"]
+    assert dit_lens_command(*words).code == 0
+    before = sorted(tmp_path.rglob("*"))
+    said = dit_lens_command(*words, "--guidance", "2")
+    assert said.code == 2
+    assert "guidance 2.0, allowed 3.0" in said.complaint
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_picture_of_ones_own(dit_lens_command, tmp_path: Path, model: Path) -> None:
+    image = tmp_path / "My maze.png"
+    Image.fromarray(draw_frame(unseen(0, 3))).save(image)
+    words = ["--image", image, "--prompt", "Draw.", "--steps", 2, "--frames", 17, "--out", tmp_path / "x.zarr"]
+    said = dit_lens_command("trace", model, *words)
+    assert said.code == 0, said.err
+    assert f"store    {tmp_path / 'x.zarr'}" in said.out.splitlines()
+    assert dit_lens.open(tmp_path / "x.zarr").traces == ("my-maze-seed-0",)
+
+
+def test_an_interrupt_ends_with_130_and_resumes(
+    dit_lens_command, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["trace", model, *WORDS.split(), "--out", tmp_path / "x.zarr", "--json"]
+    real = dit_lens.Lens.trace
+
+    def interrupted(self, request, captures, out, *, on_step=None, **options):  # as if Ctrl-C came after a step
+        def stop(done: int, total: int) -> None:
+            raise KeyboardInterrupt
+
+        return real(self, request, captures, out, on_step=stop, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dit_lens.Lens, "trace", interrupted)
+        said = dit_lens_command(*words)
+    assert said.code == 130
+    assert said.complaint == "interrupted; the same command resumes"
+    assert dit_lens.open(tmp_path / "x.zarr").status("fork-3x3-0-seed-0") != "complete"
+    assert dit_lens_command(*words).json["units"][0]["status"] == "complete"
+
+
+def test_an_incomplete_trace_ends_with_3(
+    dit_lens_command, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from diffusers import WanTransformer3DModel
+
+    real = WanTransformer3DModel.forward
+
+    def skips_a_layer(self, *args, **options):
+        blocks = self.blocks
+        self.blocks = blocks[:-1]
+        try:
+            return real(self, *args, **options)
+        finally:
+            self.blocks = blocks
+
+    monkeypatch.setattr(WanTransformer3DModel, "forward", skips_a_layer)
+    said = dit_lens_command("trace", model, *WORDS.split()[:8], "--for", "energy", "--out", tmp_path / "x.zarr")
+    assert said.code == 3
+    assert "layer 9" in said.err.splitlines()[-1]
+    assert dit_lens.open(tmp_path / "x.zarr").status("fork-3x3-0-seed-0") == "failed"

@@ -1,0 +1,1 @@
+"""A probe package by someone else."""

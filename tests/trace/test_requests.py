@@ -1,0 +1,122 @@
+"""A request that cannot run is refused in one line before anything is written."""
+
+from __future__ import annotations
+
+import pytest
+from diffusers import DDIMScheduler
+from PIL import Image
+
+import dit_lens_stores as stores
+from dit_lens.engine.errors import BadRequest, BadSelection, UnknownCapture, UnknownModel
+from dit_lens.lens import Lens
+
+BIG = Image.new("RGB", (48, 32))
+ODD = Image.new("RGB", (40, 40))
+
+
+def _refused(lens, request, path, captures=("latent",), kind=BadRequest, **options):
+    with pytest.raises(kind) as caught:
+        lens.trace(request, captures, path, **options)
+    assert not path.exists(), "nothing is written"
+    assert caught.value.exit_code == 2
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": 0}, "the generation has no such steps; got 0, allowed 1 to 1000; ask for 20, say"),
+        ({"steps": 2.5}, "the generation has no such steps; got 2.5, allowed 1 to 1000; ask for 20, say"),
+        ({"seed": -1}, f"the generation has no such seed; got -1, allowed 0 to {2**63 - 1}; choose one of those"),
+        ({"height": 0}, "the generation has no such height; got 0, allowed 1 to 65536; leave it out for the "
+                        "model's own"),
+        ({"guidance": float("nan")}, "the generation has no such guidance; got nan, allowed a finite number; try 3.0"),
+        ({"image": BIG}, "the image does not have the size of the video; got 48 x 32 pixels (width x height), "
+         "allowed 32 x 32; resize the image, or give its own height and width"),
+        ({"image": None}, "WanImageToVideoPipeline draws from a first frame; got image NoneType, allowed a PIL "
+                          "image; give one"),
+        ({"image": ODD, "height": 40, "width": 40}, "the height of the video does not fit the model; got 40, "
+         "allowed multiples of 16; resize the picture to 32 or 48 pixels"),
+        ({"frames": 6}, "the number of frames does not fit the model; got 6, allowed 1 and then every 4 more; ask "
+                        "for 5 or 9"),
+    ],
+)  # fmt: skip
+def test_bad_requests(lens, kit, tmp_path, changes, message):
+    request = kit.ask(**changes)
+    assert _refused(lens, request, tmp_path / "a.zarr") == message
+    with pytest.raises(BadRequest):
+        lens.generate(request)
+
+
+def test_an_image_of_its_own_size_runs_when_it_says_so(lens, kit):
+    assert lens.generate(kit.ask(image=BIG, height=32, width=48, steps=1)).video.shape == (5, 32, 48, 3)
+
+
+def test_text_to_video_takes_no_image(kit, tmp_path):
+    message = _refused(kit.look(kit.build("t2v")), kit.ask("t2v", image=BIG, height=32, width=48), tmp_path / "a.zarr")
+    assert message == "WanPipeline draws from text alone; got an image, allowed None; leave it out"
+
+
+def test_second_guidance_needs_a_second_expert(kit, tmp_path):
+    message = _refused(kit.look(kit.build(experts=1)), kit.ask(guidance_2=2.0), tmp_path / "a.zarr")
+    assert message == "guidance_2 needs a second expert; got 2.0, allowed None for this model; leave it out"
+
+
+def test_x0_needs_a_flow_scheduler(lens, kit, tmp_path):
+    lens.pipeline.scheduler = DDIMScheduler()
+    with pytest.raises(BadRequest) as caught:
+        lens._check_sites([__import__("dit_lens").Capture("x0.guided")])
+    assert str(caught.value) == (
+        "capture 'x0.guided:raw' needs a flow-matching scheduler; got DDIMScheduler, allowed FlowMatch schedulers or "
+        "prediction_type='flow_prediction'; leave x0 out"
+    )
+
+
+def test_bad_captures_write_nothing(lens, kit, tmp_path):
+    path = tmp_path / "a.zarr"
+    _refused(lens, kit.ask(), path, ["blok.out"], UnknownCapture)
+    assert "allowed 0 to 2 " in _refused(lens, kit.ask(), path, ["block.out[layer=3]"], BadSelection)
+    assert "allowed 0 to 5 " in _refused(lens, kit.ask(), path, ["block.out[step=6]"], BadSelection)
+    message = _refused(lens, kit.ask(guidance=1), path, ["block.out[branch=uncond]"], BadSelection)
+    assert "got 'uncond', allowed cond; did you mean 'cond'?" in message
+    assert "trace id" in _refused(lens, kit.ask(), path, trace_id="No Good", kind=stores.StoreError)
+
+
+def test_a_path_that_is_not_ours_is_not_touched(lens, kit, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(stores.StoreExists):
+        lens.trace(kit.ask(), ["latent"], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_complete_trace_is_not_overwritten(lens, kit, tmp_path):
+    lens.trace(kit.ask(), ["latent"], tmp_path / "a.zarr")
+    with pytest.raises(stores.StoreExists):
+        lens.trace(kit.ask(), ["latent"], tmp_path / "a.zarr")
+
+
+def test_default_ids_differ_where_requests_differ(lens, kit):
+    ids = {lens.default_trace_id(kit.ask(**change)) for change in ({}, {"seed": 4}, {"prompt": "x"}, {"steps": 7})}
+    assert len(ids) == 4
+    assert lens.default_trace_id(kit.ask()) == lens.default_trace_id(kit.ask())
+    assert all(trace_id.startswith(("seed3-", "seed4-")) for trace_id in ids)
+
+
+def test_an_unknown_pipeline_names_the_families():
+    with pytest.raises(UnknownModel) as caught:
+        Lens(object())
+    assert str(caught.value) == (
+        "no adapter knows this pipeline; got object, allowed wan: WanPipeline, WanImageToVideoPipeline with "
+        "WanTransformer3DModel; add a family through the entry-point group dit_lens.adapters"
+    )
+
+
+def test_experts_of_different_depth_are_refused(lens, kit, tmp_path):
+    lens.pipeline.transformer_2.blocks = lens.pipeline.transformer_2.blocks[:2]
+    message = _refused(lens, kit.ask(), tmp_path / "a.zarr", kind=UnknownModel)
+    assert message == (
+        "the experts share no layer axis; got transformer with 3, transformer_2 with 2 layers, allowed the same "
+        "number; "
+        "trace them as two pipelines"
+    )

@@ -46,6 +46,7 @@ def run_manifest(
         "timesteps": list(layout.timesteps),
         "experts": list(layout.experts),
         "branches": list(layout.branches),
+        "tokens": list(layout.tokens),
         "dtype": layout.dtype,
         "device": str(pipeline.device),
         "captures": [str(resolved.capture) for resolved in captures],

@@ -10,6 +10,8 @@ Shapes: F frames, H height, W width, 3 colours.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 
@@ -50,7 +52,7 @@ def draw_frame(maze: Maze, route: tuple[Cell, ...] = ()) -> Frame:
     frame_HW3 = np.full((PICTURE_PIXELS, PICTURE_PIXELS, 3), PALETTE["floor"], dtype=np.uint8)
     for cell in _cells(maze):
         _draw_walls(frame_HW3, maze, cell)
-    for a, b in zip(route, route[1:], strict=False):
+    for a, b in pairwise(route):
         _fill(frame_HW3, min(a, b), max(a, b), _PATH_INSET, "path")
     _fill(frame_HW3, maze.start, maze.start, _MARK_INSET, "start")
     _fill(frame_HW3, maze.goal, maze.goal, _MARK_INSET, "goal")

@@ -146,7 +146,9 @@ def unseen(index: int, size: int = 5, kind: Kind = "maze") -> Maze:
 def _check(seed: int, size: int, kind: str) -> None:
     if kind not in get_args(Kind):
         allowed = get_args(Kind)
-        raise BadPuzzle(f"unknown kind of puzzle; got {kind!r}, allowed {', '.join(allowed)}{close_match(kind, allowed)}")
+        raise BadPuzzle(
+            f"unknown kind of puzzle; got {kind!r}, allowed {', '.join(allowed)}{close_match(kind, allowed)}"
+        )
     if not MIN_SIZE <= size <= MAX_SIZE:
         raise BadPuzzle(f"a {kind} has {MIN_SIZE} to {MAX_SIZE} cells a side; got {size}; choose a size in that range")
     if seed < 0:
@@ -189,7 +191,8 @@ def _off_ring(rng: np.random.Generator, graph: nx.Graph, ring: list[Cell], cell:
     """A random cell of the branch that hangs off the ring at ``cell`` (the ring's own cell included)."""
     branch = graph.subgraph(set(graph) - (set(ring) - {cell}))
     reachable = sorted(nx.node_connected_component(branch, cell))
-    return reachable[int(rng.integers(len(reachable)))]
+    chosen: Cell = reachable[int(rng.integers(len(reachable)))]
+    return chosen
 
 
 def passages_of(route: tuple[Cell, ...]) -> frozenset[tuple[Cell, Cell]]:

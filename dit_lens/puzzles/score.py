@@ -1,15 +1,16 @@
-"""Score a decoded video by rule: does the painted path join start and goal through cells that the first frame left free?
+"""Score a decoded video by rule: a painted path must join start and goal through cells that the first frame left free.
 
-Only pixels are read. Walls, start and goal come from the *given* first frame, so a video that opens a wall gains nothing;
-the path comes from one frame of the video, by default the last. Every pixel is given the nearest colour of the palette, and a
-place is painted when most of its pixels are path-coloured. The rule is strict about routes (no gap, no dead end, no wall
-crossed, no second route), not about shades.
+Only pixels are read. Walls, start and goal come from the *given* first frame, so a video that opens a wall gains
+nothing; the path comes from one frame of the video, by default the last. Every pixel is given the nearest colour of
+the palette, and a place is painted when most of its pixels are path-coloured. The rule is strict about routes (no
+gap, no dead end, no wall crossed, no second route), not about shades.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import networkx as nx
 import numpy as np
@@ -158,7 +159,7 @@ def _judge(board: Board, painted: set[Edge]) -> MazeScore:
 
 
 def _edges(route: tuple[Cell, ...]) -> set[Edge]:
-    return {(min(a, b), max(a, b)) for a, b in zip(route, route[1:], strict=False)}
+    return {(min(a, b), max(a, b)) for a, b in pairwise(route)}
 
 
 def _classify(frame_HW3: Frame) -> npt.NDArray[np.intp]:
@@ -192,7 +193,8 @@ def _find(classes_HW: npt.NDArray[np.intp], colour: int, name: str) -> Cell:
     count_RC = (classes_HW == colour).reshape(rows, CELL_PIXELS, cols, CELL_PIXELS).sum((1, 3))
     if count_RC.max() < CELL_PIXELS**2 // 4:
         raise BadPuzzle(
-            f"the first frame shows no {name}; got no cell coloured {PALETTE[name]}; give the frame that draw_frame makes"
+            f"the first frame shows no {name}; got no cell coloured {PALETTE[name]}; "
+            "give the frame that draw_frame makes"
         )
     row, col = np.unravel_index(count_RC.argmax(), count_RC.shape)
     return int(row), int(col)

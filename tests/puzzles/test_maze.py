@@ -1,4 +1,4 @@
-"""A maze is what it says: one route or two equal ones, found again by a search that shares no code with the generator."""
+"""A maze is what it says: one route or two equal ones, found again by a search of our own."""
 
 from __future__ import annotations
 

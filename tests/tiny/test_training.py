@@ -27,10 +27,17 @@ def test_every_stage_leaves_its_mark(trained: Path) -> None:
     assert "| maze 3 x 3 | 1 |" in card
     assert "random weights, never trained" in card
     assert (trained / "curves.png").stat().st_size > 0
-    assert set(json.loads((trained.parent / "measured.json").read_text())) == {"autoencoder", "model", "repeats", "seconds"}
+    assert set(json.loads((trained.parent / "measured.json").read_text())) == {
+        "autoencoder",
+        "model",
+        "repeats",
+        "seconds",
+    }
 
 
-def test_an_interrupted_run_ends_with_the_same_weights(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_ends_with_the_same_weights(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Stop(Exception):
         pass
 
@@ -50,14 +57,18 @@ def test_an_interrupted_run_ends_with_the_same_weights(trained: Path, tmp_path: 
 
 
 def test_experts_differ_after_their_own_stages(trained: Path) -> None:
-    high, low = (load_file(trained / part / "diffusion_pytorch_model.safetensors") for part in ("transformer", "transformer_2"))
+    high, low = (
+        load_file(trained / part / "diffusion_pytorch_model.safetensors") for part in ("transformer", "transformer_2")
+    )
     assert any(not torch.equal(high[key], low[key]) for key in high)
 
 
 def test_a_folder_of_another_recipe_is_refused(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = replace(run.RECIPES["smoke"], measured_clips=2)
     monkeypatch.setitem(run.RECIPES, "smoke", other)
-    with pytest.raises(run.BadRecipe, match=r"recipe\.json in the run folder is of another recipe; train into an empty folder"):
+    with pytest.raises(
+        run.BadRecipe, match=r"recipe\.json in the run folder is of another recipe; train into an empty folder"
+    ):
         run.train(trained.parent, "smoke")
 
 
@@ -74,5 +85,5 @@ def test_repeats_are_counted() -> None:
 def test_orthogonalise_pushes_singular_values_towards_one() -> None:
     matrix = torch.from_numpy(np.random.default_rng(0).standard_normal((40, 12))).float()
     values = torch.linalg.svdvals(orthogonalise(matrix))
-    assert 0.6 < float(values.min())
+    assert float(values.min()) > 0.6
     assert float(values.max()) < 1.3

@@ -32,8 +32,8 @@ __all__ = ["AutoencoderRecipe", "build_autoencoder", "measure_autoencoder", "to_
 class AutoencoderRecipe:
     """Everything that decides the weights.
 
-    ``stages`` are (steps, clips a step, frames a clip). After ``encoder_steps`` only the decoder learns on: the latents are
-    fixed from there, so the experts can be trained at the same time.
+    ``stages`` are (steps, clips a step, frames a clip). After ``encoder_steps`` only the decoder learns on: the
+    latents are fixed from there, so the experts can be trained at the same time.
     """
 
     seed: int = 0
@@ -114,7 +114,7 @@ def _train_step(
     loss = (rarity(x_B3FHW, recipe.rare_colour_weight) * (error + 2 * error**2)).mean()
     for optimiser in optimisers:
         optimiser.zero_grad(set_to_none=True)
-    loss.backward()
+    torch.autograd.backward(loss)
     for optimiser in optimisers:
         optimiser.step()
     return float(loss.detach())

@@ -16,51 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["write_card"]
 
-_TEMPLATE = Template("""---
-license: apache-2.0
-library_name: diffusers
-tags: [image-to-video, wan, interpretability]
----
-
-# tiny-wan
-
-A small *trained* video diffusion transformer in the format of Wan2.2-I2V-A14B (`WanImageToVideoPipeline`, two experts with a
-boundary at $boundary, `AutoencoderKLWan`, UMT5 encoder, UniPC with flow sigmas and shift $shift). It solves mazes: the first frame
-shows walls, a green start and a red goal; the video draws the path. It exists so that every tool and experiment of dit-lens runs
-on a laptop. It was made by `dit-lens models train tiny-wan`, recipe `shipped`.
-
-| part | what |
-|---|---|
-| `transformer` (noise levels from $boundary up), `transformer_2` (below) | 10 blocks of width 128, $expert_parameters parameters each, trained |
-| `vae` | $vae_parameters parameters, trained; 8 x 8 pixels and 4 frames to 16 channels |
-| `text_encoder`, `tokenizer` | small, **random weights, never trained**; there is one training prompt, dropped in $dropout of the samples, so guidance changes little |
-| pictures | 64 x 64 pixels, 17 frames: 5 latent frames of 8 x 8 tokens |
-
-## Data and training
-
-Mazes with thin walls (`dit_lens.puzzles`), one cell a latent token, 3 x 3 to 7 x 7 cells at a random place; $fork_share are *forks*: two
-routes of equal length, of which the clip takes one at random. Seed $seed. $latents training puzzles. Autoencoder: $vae_steps steps.
-Denoiser: $batch clips a step, $steps. Weights are running averages, stored as float16.
-
-![curves](curves.png)
-
-## Scores on unseen puzzles
-
-Read from decoded pixels by the rule-based scorer; an answer counts only if it is one whole route from start to goal, nothing else, through
-cells that the given first frame leaves free. A video in which nothing happens scores 0. 20 steps, guidance 3, one seed a puzzle. "x0 of step 0"
-is what the model would show if it stopped after its first step.
-
-$scores
-
-Of the $measured measured puzzles $repeats show a first frame that training showed as well (small mazes are few).
-
-Autoencoder alone, ground truth of unseen clips (half of them forks) sent through it: PSNR $psnr dB; read back as solved:
-$readback.
-
-One generation (20 steps, guidance 3, decoding included) took $seconds s, the median of three, on the machine that measured it.
-
-Limits: one kind of puzzle; nothing here says how a large model reasons.
-""")
+_TEMPLATE = Template(Path(__file__).with_name("card_template.md").read_text(encoding="utf-8"))
 
 
 def write_card(folder: Path, recipe: Recipe, measured: Mapping[str, Any], log: RunLog) -> None:

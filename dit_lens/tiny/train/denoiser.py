@@ -1,8 +1,9 @@
 """Train the two experts of tiny-wan: one model over all noise levels first, then a copy for each expert's own range.
 
-Flow matching as Wan2.2 does it: ``x_s = (1 - s) x_0 + s e`` and the network predicts ``e - x_0``. Noise levels are drawn
-along the shift-5 curve that the sampler walks, but more often above the boundary of 0.9, because that is where the route
-is decided. The copies start from the shared average of weights and see only the levels that the pipeline will send them.
+Flow matching as Wan2.2 does it: ``x_s = (1 - s) x_0 + s e`` and the network predicts ``e - x_0``. Noise levels are
+drawn along the shift-5 curve that the sampler walks, but more often above the boundary of 0.9, because that is where
+the route is decided. The copies start from the shared average of weights and see only the levels that the pipeline
+will send them.
 
 Shapes: B batch, Z latent channels, M mask channels, f latent frames, h, w latent height and width, L text tokens.
 """
@@ -54,7 +55,7 @@ class DenoiserRecipe:
         return dict(self.steps)[part]
 
     def files_at(self, part: Part, step: int) -> int:
-        """How many files of latents a step draws from: the pool grows, so that training can start before it is whole."""
+        """How many files a step draws from: the pool grows, so that training can start before it is whole."""
         return min(self.files, self.first_files + step // self.steps_a_file) if part == "shared" else self.files
 
     def rate_at(self, part: Part, step: int) -> float:
@@ -137,7 +138,7 @@ class Trainer:
         loss = self._loss()
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         for optimiser in self.optimisers:
             optimiser.step()
         self.step += 1
@@ -148,7 +149,9 @@ class Trainer:
         recipe = self.recipe
         rng = np.random.default_rng([recipe.seed, {"shared": 11, "high": 12, "low": 13}[self.part], self.step])
         files = recipe.files_at(self.part, self.step)
-        clip, condition = ((z.to(self.device) - self.mean) / self.std for z in self.data.batch(rng, recipe.batch, files))
+        clip, condition = (
+            (z.to(self.device) - self.mean) / self.std for z in self.data.batch(rng, recipe.batch, files)
+        )
         sigma_B = draw_sigma(rng, self.part, recipe.batch, recipe.high_share).to(self.device)
         noise = torch.from_numpy(rng.standard_normal(clip.shape, dtype=np.float32)).to(self.device)
         sigma = sigma_B.view(-1, 1, 1, 1, 1)

@@ -1,10 +1,11 @@
 """Encode the training clips once, into files of some hundred puzzles each, before the denoiser needs them.
 
 Each file holds the latents of the clips and of their condition (first frame, then grey frames, exactly as
-``WanImageToVideoPipeline.prepare_latents`` builds it), as float16, not yet normalised. Files are numbered and a finished
-one is never made again, so an interrupted run goes on where it stopped.
+``WanImageToVideoPipeline.prepare_latents`` builds it), as float16, not yet normalised. Files are numbered and a
+finished one is never made again, so an interrupted run goes on where it stopped.
 
-Shapes: B batch, 3 colours, F frames, H height, W width, Z latent channels, f latent frames, h, w latent height and width.
+Shapes: B batch, 3 colours, F frames, H height, W width, Z latent channels, f latent frames, h, w latent height and
+width.
 """
 
 from __future__ import annotations

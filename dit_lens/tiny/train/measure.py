@@ -17,7 +17,7 @@ import torch
 from diffusers import WanImageToVideoPipeline
 from PIL import Image
 
-from dit_lens.puzzles import Maze, draw_frame, score_maze, unseen
+from dit_lens.puzzles import Maze, MazeScore, draw_frame, score_maze, unseen
 from dit_lens.puzzles.draw import FRAMES, PICTURE_PIXELS
 from dit_lens.puzzles.maze import Kind
 from dit_lens.tiny.train.autoencoder import to_pixels
@@ -82,10 +82,13 @@ def measure_solving(
     pipeline: WanImageToVideoPipeline, mazes: Sequence[Maze], steps: int = 20, guidance: float = 3.0, batch: int = 16
 ) -> SolveRates:
     """Generate and score puzzles, one seed each."""
-    final, early = [], []
+    final: list[MazeScore] = []
+    early: list[MazeScore] = []
     for start in range(0, len(mazes), batch):
         group = mazes[start : start + batch]
-        for latents, scores in zip(generate_batch(pipeline, group, steps, guidance, start), (final, early), strict=True):
+        for latents, scores in zip(
+            generate_batch(pipeline, group, steps, guidance, start), (final, early), strict=True
+        ):
             videos = decode_batch(pipeline, latents)
             scores += [score_maze(video, draw_frame(maze)) for video, maze in zip(videos, group, strict=True)]
     return SolveRates(

@@ -52,12 +52,11 @@ def orthogonalise(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
     for _ in range(steps):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.mT if tall else x
+    result: torch.Tensor = x.mT if tall else x
+    return result
 
 
-def make_optimisers(
-    module: nn.Module, muon_lr: float, adam_lr: float, inside: str = ""
-) -> list[torch.optim.Optimizer]:
+def make_optimisers(module: nn.Module, muon_lr: float, adam_lr: float, inside: str = "") -> list[torch.optim.Optimizer]:
     """Muon for the weights whose name contains ``inside`` and that have two or more dimensions, AdamW for the rest."""
     matrices, rest = [], []
     for name, parameter in module.named_parameters():

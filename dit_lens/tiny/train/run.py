@@ -1,7 +1,7 @@
 """The whole training of tiny-wan, one stage after another; each goes on from its own checkpoint when run again.
 
-``autoencoder`` -> ``latents`` -> ``shared`` -> ``high`` -> ``low`` -> assemble -> measure -> model card. A stage is a pure
-function of the recipe, so a run that was interrupted ends with the weights of one that was not.
+``autoencoder`` -> ``latents`` -> ``shared`` -> ``high`` -> ``low`` -> assemble -> measure -> model card. A stage is a
+pure function of the recipe, so a run that was interrupted ends with the weights of one that was not.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from dit_lens.tiny.train.sampling import SIZES, count_repeats
 from dit_lens.tiny.train.text import build_text_encoder, build_tokenizer, encode_prompt
 
 __all__ = ["RECIPES", "BadRecipe", "Recipe", "train"]
+
 
 class BadRecipe(DitLensError, ValueError):
     """A recipe that is unknown, or not the one of the run folder."""
@@ -129,7 +130,9 @@ def _train_denoisers(
 
 def _repeats(recipe: Recipe) -> int:
     """How many of the measured puzzles training showed as well."""
-    measured = [unseen(i, size, kind) for kind in get_args(Kind) for size in SIZES for i in range(recipe.measured_puzzles)]
+    measured = [
+        unseen(i, size, kind) for kind in get_args(Kind) for size in SIZES for i in range(recipe.measured_puzzles)
+    ]
     return count_repeats(measured, recipe.denoiser.seed, recipe.denoiser.files * recipe.puzzles_a_file)
 
 

@@ -2,7 +2,8 @@
 
 Random frozen features tell prompts apart, which is all that a prompt has to do here; the model card says so. The stock
 pipeline pads every prompt to 512 tokens with zero vectors. Those 500 equal tokens would double the cost of training, so
-training keeps a few of them and adds ``log(how many each stands for)`` to their attention score: the same softmax, exactly.
+training keeps a few of them and adds ``log(how many each stands for)`` to their attention score: the same softmax,
+exactly.
 
 Shapes: B batch, L text tokens, D text channels, N video tokens, C channels, H heads.
 """
@@ -10,6 +11,7 @@ Shapes: B batch, L text tokens, D text channels, N video tokens, C channels, H h
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import torch
 from diffusers.models.transformers.transformer_wan import WanAttention
@@ -22,16 +24,7 @@ __all__ = ["KEPT_TOKENS", "PaddedTextAttention", "build_text_encoder", "build_to
 PADDED_TOKENS = 512
 KEPT_TOKENS = 16
 TEXT_CHANNELS = 32
-_WORDS = (
-    "a after all along an and around as at away back ball behind below beside between black blue bounce bottom box by "
-    "cell circle clockwise color colour cross dark dot down draw each empty end every exit fall find first follow for "
-    "forward four frame from front go goal gray green grey grid hold horizontal in inside into is it its keep large last "
-    "leave left light line long longest mark maze middle move moves nearest not of off on one orange other out outside "
-    "over path picture pink place point purple put red reach remove right roll room route scene screen second shape short "
-    "shortest show side slide slow small square star start stay still stop straight swap take target the then third "
-    "three through to top touch triangle turn two under until up vertical video wait walk wall walls where which white "
-    "with without yellow , . : ; ! ? ' -"
-).split()
+_WORDS = Path(__file__).with_name("words.txt").read_text(encoding="utf-8").split()
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
@@ -68,7 +61,9 @@ def build_text_encoder(seed: int = 0) -> UMT5EncoderModel:
 
 
 @torch.no_grad()
-def encode_prompt(prompt: str, tokenizer: PreTrainedTokenizerFast, encoder: UMT5EncoderModel) -> tuple[torch.Tensor, int]:
+def encode_prompt(
+    prompt: str, tokenizer: PreTrainedTokenizerFast, encoder: UMT5EncoderModel
+) -> tuple[torch.Tensor, int]:
     """The first ``KEPT_TOKENS`` of what the pipeline makes of a prompt, (L, D), and how many of them are words."""
     ids = tokenizer(prompt, return_tensors="pt", padding="max_length", max_length=PADDED_TOKENS, truncation=True)
     words = int(ids.attention_mask.sum())

@@ -1,18 +1,21 @@
 """The one tree of errors: everything that dit-lens raises on purpose is a ``DitLensError``.
 
 The root lives in ``dit_lens_stores``, because the store is the lowest of the three packages and must stand without the
-others; its classes are re-exported here. Every class also inherits the builtin that fits, and carries ``exit_code``: 2
-when nothing was started, 3 when something is there and not whole. A message is one line: what failed, where, the value,
-what is allowed, and one remedy.
+others; every other class lives in the room that raises it, and all are found here (loaded when they are first named).
+Every class also inherits the builtin that fits, and carries ``exit_code``: 2 when nothing was started, 3 when something
+is there and not whole. A message is one line: what failed, where, the value, what is allowed, and one remedy.
 
 Examples
 --------
->>> from dit_lens.errors import DitLensError
->>> DitLensError.exit_code
-2
+>>> from dit_lens.errors import DitLensError, IncompleteTrace
+>>> DitLensError.exit_code, IncompleteTrace.exit_code
+(2, 3)
 """
 
 from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from dit_lens_stores.errors import (
     DitLensError,
@@ -27,15 +30,71 @@ from dit_lens_stores.errors import (
     close_match,
 )
 
+if TYPE_CHECKING:
+    from dit_lens.engine.errors import (
+        BadRequest,
+        BadSelection,
+        IncompleteTrace,
+        UnexpectedVisit,
+        UnknownCapture,
+        UnknownModel,
+        Untraceable,
+    )
+    from dit_lens.probing.errors import (
+        BadParams,
+        BrokenProbe,
+        MissingCapture,
+        NonConformingProbe,
+        NotAResult,
+        NothingToAnalyze,
+        ProbeError,
+        ProbeFailed,
+        ResultExists,
+        UnknownProbe,
+    )
+    from dit_lens.puzzles.errors import BadPuzzle
+    from dit_lens.tiny.errors import BadRecipe
+
 __all__ = [
+    "BadParams",
+    "BadPuzzle",
+    "BadRecipe",
+    "BadRequest",
+    "BadSelection",
+    "BrokenProbe",
     "DitLensError",
     "DuplicateEvent",
+    "IncompleteTrace",
+    "MissingCapture",
+    "NonConformingProbe",
+    "NotAResult",
     "NotAStore",
     "NotDone",
+    "NothingToAnalyze",
+    "ProbeError",
+    "ProbeFailed",
+    "ResultExists",
     "StoreError",
     "StoreExists",
+    "UnexpectedVisit",
     "UnknownArray",
+    "UnknownCapture",
     "UnknownFormat",
+    "UnknownModel",
+    "UnknownProbe",
     "UnknownTrace",
+    "Untraceable",
     "close_match",
 ]
+
+_ROOMS = ("engine", "probing", "puzzles", "tiny")
+
+
+def __getattr__(name: str) -> object:
+    """Find a class in the room that raises it."""
+    if name in __all__:
+        for room in _ROOMS:
+            found: object = getattr(import_module(f"dit_lens.{room}.errors"), name, None)
+            if found is not None:
+                return found
+    raise AttributeError(f"module 'dit_lens.errors' has no attribute {name!r}")

@@ -6,3 +6,4 @@ extensions = ["myst_nb", "sphinx_design", "sphinx.ext.autodoc", "sphinx.ext.napo
 html_theme = "furo"
 exclude_patterns = ["_build", "jupyter_execute"]
 nb_execution_raise_on_error = True
+suppress_warnings = ["myst.xref_missing"]  # the README links to files of the repository

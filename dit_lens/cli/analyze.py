@@ -94,13 +94,13 @@ def analyze_one(
 ) -> ResultRecord:
     """Run one probe, save its result to ``out/NAME.zarr`` and its figures beside it."""
     from dit_lens.probing import analyze as run_probe
-    from dit_lens.probing import save_result
+    from dit_lens.probing import draw_result, save_result
 
     with working_on(f"probe {probe.name} on {store}") as report:
         result = run_probe(store, probe, traces=traces, progress=report)
     path = save_result(result, out / f"{probe.name}.zarr")
     figures = []
-    for name, figure in probe.draw(result).items():
+    for name, figure in draw_result(probe, result).items():
         for format_ in formats:
             figures.append(out / f"{probe.name}-{name}.{format_}")
             figure.savefig(figures[-1], dpi=150)

@@ -60,7 +60,7 @@ def chosen_steps(steps: int, rows: int) -> tuple[int, ...]:
     Examples
     --------
     >>> chosen_steps(20, 6)
-    (0, 1, 3, 7, 12, 19)
+    (0, 1, 4, 8, 13, 19)
     >>> chosen_steps(3, 6)
     (0, 1, 2)
     """

@@ -135,6 +135,8 @@ def _value_reasons(candidate: type) -> list[str]:
         reasons.append(f"its access is {access!r}, allowed {', '.join(_ACCESS)}")
     if not (inspect.isclass(params) and issubclass(params, BaseModel)):
         reasons.append(f"its Params is no pydantic model but {params!r}")
+    elif params is BaseModel:  # pydantic cannot make one of its own base class
+        reasons.append("its Params is pydantic's BaseModel itself, not a subclass of it")
     return reasons
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
+from importlib.metadata import packages_distributions, requires
+from pathlib import Path
 
 import pytest
 
@@ -38,3 +42,27 @@ def test_every_public_name_is_there(name: str) -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'traces'"):
         _ = dit_lens.traces
+
+
+def imported_by(package: str) -> set[str]:
+    """Top-level names that the modules of a package import, at whatever place."""
+    folder = Path(sys.modules[package].__path__[0])
+    nodes = [node for path in folder.rglob("*.py") for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return {
+        name.split(".")[0] for name in plain | {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    }
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.mark.parametrize("package", ["dit_lens", "dit_lens_probes", "dit_lens_stores"])
+def test_every_import_is_a_declared_dependency(package: str) -> None:
+    __import__(package)
+    declared = {normal(re.split(r"[^\w.-]", line)[0]) for line in requires("dit-lens") or [] if "extra ==" not in line}
+    owners = packages_distributions()
+    foreign = {name for name in imported_by(package) - set(sys.stdlib_module_names) if not name.startswith("dit_lens")}
+    undeclared = {name for name in foreign if not declared & {normal(dist) for dist in owners.get(name, [name])}}
+    assert not undeclared

@@ -85,6 +85,7 @@ class BadJson(BaseModel):
         ({"map": None}, "it has no method map"),
         ({"map": lambda self: 0}, "its map takes other arguments"),
         ({"Params": dict}, "its Params is no pydantic model"),
+        ({"Params": BaseModel}, "its Params is pydantic's BaseModel itself"),
         ({"Params": BadJson}, "check of params; got .* that JSON turns into"),
         ({"captures": lambda self: []}, "check of captures; got an empty list"),
         ({"captures": lambda self: ["latent"]}, "check of captures; got 'latent', allowed a list of Capture"),

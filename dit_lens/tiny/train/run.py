@@ -15,9 +15,10 @@ from typing import get_args
 import torch
 from diffusers import AutoencoderKLWan, WanImageToVideoPipeline
 
-from dit_lens.errors import DitLensError, close_match
+from dit_lens.errors import close_match
 from dit_lens.puzzles import make_maze, unseen
 from dit_lens.puzzles.maze import Kind
+from dit_lens.tiny.errors import BadRecipe
 from dit_lens.tiny.train.assemble import assemble, save_weights
 from dit_lens.tiny.train.autoencoder import AutoencoderRecipe, measure_autoencoder, train_autoencoder
 from dit_lens.tiny.train.card import write_card
@@ -29,10 +30,6 @@ from dit_lens.tiny.train.sampling import SIZES, count_repeats
 from dit_lens.tiny.train.text import build_text_encoder, build_tokenizer, encode_prompt
 
 __all__ = ["RECIPES", "BadRecipe", "Recipe", "train"]
-
-
-class BadRecipe(DitLensError, ValueError):
-    """A recipe that is unknown, or not the one of the run folder."""
 
 
 Progress = Callable[[str], None]
@@ -54,7 +51,9 @@ RECIPES: dict[str, Recipe] = {
     "shipped": Recipe(),
     "smoke": Recipe(
         AutoencoderRecipe(stages=((2, 1, 1), (2, 1, 5)), save_every=2),
-        DenoiserRecipe(steps=(("shared", 2), ("high", 2), ("low", 2)), batch=2, files=1, first_files=1, save_every=1),
+        DenoiserRecipe(
+            steps=(("shared", 2), ("high", 2), ("low", 2)), batch=2, files=1, first_files=1, save_every=1, fused=False
+        ),
         puzzles_a_file=4,
         measured_puzzles=1,
         measured_steps=2,

@@ -38,8 +38,8 @@ class DenoiserRecipe:
     """Everything that decides the weights of the experts."""
 
     seed: int = 0
-    steps: tuple[tuple[Part, int], ...] = (("shared", 2600), ("high", 900), ("low", 500))
-    files: int = 12
+    steps: tuple[tuple[Part, int], ...] = (("shared", 1200), ("high", 600), ("low", 350))
+    files: int = 8
     first_files: int = 2
     steps_a_file: int = 150
     batch: int = 32

@@ -42,9 +42,9 @@ class Recipe:
     autoencoder: AutoencoderRecipe = AutoencoderRecipe()
     denoiser: DenoiserRecipe = DenoiserRecipe()
     puzzles_a_file: int = 1024
-    measured_puzzles: int = 64
+    measured_puzzles: int = 40
     measured_steps: int = 20
-    measured_clips: int = 128
+    measured_clips: int = 100
 
 
 RECIPES: dict[str, Recipe] = {

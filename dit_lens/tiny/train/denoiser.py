@@ -38,7 +38,7 @@ class DenoiserRecipe:
     """Everything that decides the weights of the experts."""
 
     seed: int = 0
-    steps: tuple[tuple[Part, int], ...] = (("shared", 1200), ("high", 600), ("low", 350))
+    steps: tuple[tuple[Part, int], ...] = (("shared", 1200), ("high", 800), ("low", 350))
     files: int = 8
     first_files: int = 2
     steps_a_file: int = 150

@@ -12,7 +12,6 @@ with it (see ``docs/decisions.md``).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal, get_args
 
 import networkx as nx
@@ -193,8 +192,3 @@ def _off_ring(rng: np.random.Generator, graph: nx.Graph, ring: list[Cell], cell:
     reachable = sorted(nx.node_connected_component(branch, cell))
     chosen: Cell = reachable[int(rng.integers(len(reachable)))]
     return chosen
-
-
-def passages_of(route: tuple[Cell, ...]) -> frozenset[tuple[Cell, Cell]]:
-    """The passages that a route uses, each pair sorted as in ``Maze.passages``."""
-    return frozenset((min(a, b), max(a, b)) for a, b in pairwise(route))

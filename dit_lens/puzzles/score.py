@@ -2,8 +2,9 @@
 
 Only pixels are read. Walls, start and goal come from the *given* first frame, so a video that opens a wall gains
 nothing; the path comes from one frame of the video, by default the last. Every pixel is given the nearest colour of
-the palette, and a place is painted when most of its pixels are path-coloured. The rule is strict about routes (no
-gap, no dead end, no wall crossed, no second route), not about shades.
+the palette. A cell or a border on a route is painted when most of its middle is path-coloured; off the route an
+eighth of a cell or a quarter of a border is already too much. The rule is strict about routes (no gap, no dead end,
+no wall crossed, no second route, start, goal and walls still there), not about shades.
 """
 
 from __future__ import annotations
@@ -27,9 +28,15 @@ DO_NOTHING_FLOOR = 0.0
 
 _COLOURS = np.array(list(PALETTE.values()), dtype=np.int32)
 _PATH, _START, _GOAL, _WALL = (list(PALETTE).index(name) for name in ("path", "start", "goal", "wall"))
-_STRIP = slice(2, CELL_PIXELS - 2)  # the middle of a cell's side, clear of the corners
+_MIDDLE = slice(2, CELL_PIXELS - 2)  # where a path runs
+_INSIDE = slice(1, CELL_PIXELS - 1)  # a cell without its walls
+_PAINTED = 0.5  # share of the middle from which a place on the route counts as painted
+_STRAY_CELL, _STRAY_BORDER = 1 / 8, 1 / 4  # share from which paint off the route counts: one thin line is enough
+_KEPT = 0.9  # share of the first frame's wall pixels that must still be wall
 
 Frame = npt.NDArray[np.uint8]
+Classes = npt.NDArray[np.intp]
+Mask = npt.NDArray[np.bool_]
 Edge = tuple[Cell, Cell]
 
 
@@ -40,13 +47,15 @@ class MazeScore:
     Attributes
     ----------
     solved : bool
-        The painted passages are exactly one simple route from start to goal, and cross no wall.
+        One whole route is painted from start to goal and nothing else; start, goal and walls are where they were.
     coverage : float
         Largest share, over the routes of the first frame, of a route's passages that are painted; 0 to 1.
     crossed : int
         Painted borders that are walls in the first frame.
     stray : int
-        Painted passages that lie off the best route.
+        Cells and passages with paint that lie off the best route.
+    kept : float
+        Share of the first frame's wall pixels that are still wall; 0 to 1.
     route : int or None
         Which route was drawn (in the order of ``read_board(...).routes``), if solved.
     """
@@ -55,6 +64,7 @@ class MazeScore:
     coverage: float
     crossed: int
     stray: int
+    kept: float
     route: int | None
 
 
@@ -66,6 +76,11 @@ class Board:
     start: Cell
     goal: Cell
     routes: tuple[tuple[Cell, ...], ...]
+
+    @property
+    def ends(self) -> tuple[tuple[Cell, int], ...]:
+        """Start and goal, each with the index of its colour."""
+        return (self.start, _START), (self.goal, _GOAL)
 
 
 def read_board(first_frame: Frame) -> Board:
@@ -96,7 +111,7 @@ def read_board(first_frame: Frame) -> Board:
     start, goal = _find(classes_HW, _START, "start"), _find(classes_HW, _GOAL, "goal")
     graph = nx.Graph()
     graph.add_nodes_from([start, goal])
-    graph.add_edges_from(edge for edge, strip in _strips(classes_HW) if not _mostly(strip, _WALL))
+    graph.add_edges_from(edge for edge, share in _border_shares(classes_HW == _WALL, _MIDDLE) if share <= 0.5)
     graph = graph.subgraph(nx.node_connected_component(graph, start) | {goal}).copy()
     routes = tuple(tuple(route) for route in sorted(nx.all_simple_paths(graph, start, goal)))
     return Board(graph, start, goal, routes)
@@ -130,31 +145,39 @@ def score_maze(video: Frame, first_frame: Frame, frame: int = -1) -> MazeScore:
     >>> score_maze(clip, clip[0]).solved
     True
     >>> score_maze(clip[:1], clip[0])  # a video in which nothing happens
-    MazeScore(solved=False, coverage=0.0, crossed=0, stray=0, route=None)
+    MazeScore(solved=False, coverage=0.0, crossed=0, stray=0, kept=1.0, route=None)
     """
     if video.shape[1:] != first_frame.shape:
         raise BadPuzzle(
             f"the video cannot be scored; got frames of {video.shape[1:]}, allowed {first_frame.shape} like the first "
             "frame; generate at the size of the picture"
         )
-    board = read_board(first_frame)
-    classes_HW = _classify(video[frame])
-    painted = {edge for edge, strip in _strips(classes_HW) if _mostly(strip, _PATH)}
-    return _judge(board, painted)
+    given_HW, classes_HW = _classify(first_frame), _classify(video[frame])
+    wall_HW = given_HW == _WALL
+    return _judge(read_board(first_frame), classes_HW, float(np.mean(classes_HW[wall_HW] == _WALL)))
 
 
-def _judge(board: Board, painted: set[Edge]) -> MazeScore:
-    free = {edge for edge in painted if board.graph.has_edge(*edge)}
-    routes = [_edges(route) for route in board.routes]
-    shares = [len(free & edges) / len(edges) for edges in routes]
-    best = int(np.argmax(shares)) if shares else None
-    exact = next((i for i, edges in enumerate(routes) if painted == edges), None)
+def _judge(board: Board, classes_HW: Classes, kept: float) -> MazeScore:
+    path_HW = classes_HW == _PATH
+    middle_RC, inside_RC = _cell_shares(path_HW, _MIDDLE), _cell_shares(path_HW, _INSIDE)
+    passed = {edge for edge, share in _border_shares(path_HW, _MIDDLE) if share > _PAINTED}
+    touched = {edge for edge, share in _border_shares(path_HW, slice(None)) if share >= _STRAY_BORDER}
+    filled = {cell for cell, share in np.ndenumerate(middle_RC) if share > _PAINTED}
+    smeared = {cell for cell, share in np.ndenumerate(inside_RC) if share >= _STRAY_CELL}
+    shares = [len(passed & _edges(route)) / len(_edges(route)) for route in board.routes]
+    best = board.routes[int(np.argmax(shares))] if shares else ()
+    stray = (touched - _edges(best)) | (smeared - set(best))
+    crossed = {edge for edge in touched if not board.graph.has_edge(*edge)}
+    whole = bool(best) and _edges(best) <= passed and set(best[1:-1]) <= filled
+    ends = all(_cell_shares(classes_HW == colour, _INSIDE)[cell] > _PAINTED for cell, colour in board.ends)
+    solved = whole and ends and not stray and kept >= _KEPT
     return MazeScore(
-        solved=exact is not None,
+        solved=solved,
         coverage=max(shares, default=0.0),
-        crossed=len(painted - free),
-        stray=len(free - routes[best]) if best is not None else len(free),
-        route=exact,
+        crossed=len(crossed),
+        stray=len(stray - crossed),
+        kept=kept,
+        route=board.routes.index(best) if solved else None,
     )
 
 
@@ -162,39 +185,41 @@ def _edges(route: tuple[Cell, ...]) -> set[Edge]:
     return {(min(a, b), max(a, b)) for a, b in pairwise(route)}
 
 
-def _classify(frame_HW3: Frame) -> npt.NDArray[np.intp]:
+def _classify(frame_HW3: Frame) -> Classes:
     """Index of the nearest palette colour of every pixel."""
     distance_HWP = ((frame_HW3[:, :, None].astype(np.int32) - _COLOURS) ** 2).sum(-1)
     return np.asarray(distance_HWP.argmin(-1))
 
 
-def _mostly(classes: npt.NDArray[np.intp], colour: int) -> bool:
-    return bool(np.mean(classes == colour) > 0.5)
+def _cells(mask_HW: Mask) -> Mask:
+    """The pixels of every cell: (row, column, y, x)."""
+    rows, cols = (extent // CELL_PIXELS for extent in mask_HW.shape)
+    return mask_HW.reshape(rows, CELL_PIXELS, cols, CELL_PIXELS).swapaxes(1, 2)
 
 
-def _strips(classes_HW: npt.NDArray[np.intp]) -> Iterator[tuple[Edge, npt.NDArray[np.intp]]]:
-    """Every pair of neighbouring cells with the pixels on both sides of their border."""
-    rows, cols = (extent // CELL_PIXELS for extent in classes_HW.shape)
-    cells_RCyx = classes_HW.reshape(rows, CELL_PIXELS, cols, CELL_PIXELS).swapaxes(1, 2)
-    for row in range(rows):
-        for col in range(cols):
-            here = cells_RCyx[row, col]
-            if col + 1 < cols:
-                there = cells_RCyx[row, col + 1]
-                yield ((row, col), (row, col + 1)), np.stack([here[_STRIP, -1], there[_STRIP, 0]])
-            if row + 1 < rows:
-                there = cells_RCyx[row + 1, col]
-                yield ((row, col), (row + 1, col)), np.stack([here[-1, _STRIP], there[0, _STRIP]])
+def _cell_shares(mask_HW: Mask, part: slice) -> npt.NDArray[np.float64]:
+    """The share of a part of every cell that the mask covers, by row and column."""
+    return np.asarray(_cells(mask_HW)[:, :, part, part].mean((2, 3)))
 
 
-def _find(classes_HW: npt.NDArray[np.intp], colour: int, name: str) -> Cell:
+def _border_shares(mask_HW: Mask, part: slice) -> Iterator[tuple[Edge, float]]:
+    """The share of the pixels on both sides of every border, in a part of its length, that the mask covers."""
+    cells_RCyx = _cells(mask_HW)
+    right_RC = (cells_RCyx[:, :-1, part, -1].mean(2) + cells_RCyx[:, 1:, part, 0].mean(2)) / 2
+    below_RC = (cells_RCyx[:-1, :, -1, part].mean(2) + cells_RCyx[1:, :, 0, part].mean(2)) / 2
+    for (row, col), share in np.ndenumerate(right_RC):
+        yield ((row, col), (row, col + 1)), float(share)
+    for (row, col), share in np.ndenumerate(below_RC):
+        yield ((row, col), (row + 1, col)), float(share)
+
+
+def _find(classes_HW: Classes, colour: int, name: str) -> Cell:
     """The cell with most pixels of a colour; at least a quarter of a cell must have it."""
-    rows, cols = (extent // CELL_PIXELS for extent in classes_HW.shape)
-    count_RC = (classes_HW == colour).reshape(rows, CELL_PIXELS, cols, CELL_PIXELS).sum((1, 3))
-    if count_RC.max() < CELL_PIXELS**2 // 4:
+    share_RC = _cell_shares(classes_HW == colour, slice(None))
+    if share_RC.max() < 1 / 4:
         raise BadPuzzle(
             f"the first frame shows no {name}; got no cell coloured {PALETTE[name]}; "
             "give the frame that draw_frame makes"
         )
-    row, col = np.unravel_index(count_RC.argmax(), count_RC.shape)
+    row, col = np.unravel_index(share_RC.argmax(), share_RC.shape)
     return int(row), int(col)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -72,7 +75,8 @@ def test_a_dead_end_painted_as_well_is_not_solved(maze: Maze) -> None:
     branch = next(p for p in sorted(maze.passages) if (p[0] in maze.route) != (p[1] in maze.route))
     score = score_maze(video_of(maze, maze.route, branch), draw_frame(maze))
     assert not score.solved
-    assert (score.coverage, score.stray) == (1, 1)
+    assert score.coverage == 1
+    assert score.stray == 2, "the passage and the cell behind it"
 
 
 def test_a_path_through_a_wall_is_not_solved_even_if_the_video_opens_the_wall(maze: Maze) -> None:
@@ -88,6 +92,59 @@ def test_both_routes_of_a_fork_at_once_are_not_solved_and_either_alone_is() -> N
     first = draw_frame(fork)
     assert not score_maze(video_of(fork, *fork.routes), first).solved
     assert [score_maze(video_of(fork, route), first).route for route in fork.routes] == [0, 1]
+
+
+def solved_frame(maze: Maze) -> np.ndarray:
+    return draw_frame(maze, maze.route).copy()
+
+
+def blot_cells(frame: np.ndarray, maze: Maze) -> None:
+    """Paint in every cell off the route."""
+    for row in range(8):
+        for col in range(8):
+            if (row, col) not in maze.route:
+                frame[row * 8 + 1 : row * 8 + 7, col * 8 + 1 : col * 8 + 7] = PALETTE["path"]
+
+
+def only_borders(frame: np.ndarray, maze: Maze) -> None:
+    """Wipe the middle of every cell of the route: the borders alone join nothing."""
+    for row, col in maze.route[1:-1]:
+        frame[row * 8 + 1 : row * 8 + 7, col * 8 + 1 : col * 8 + 7] = PALETTE["floor"]
+
+
+def thin_second_route(frame: np.ndarray, maze: Maze) -> None:
+    """The other route as a line of two pixels."""
+    for a, b in pairwise(maze.routes[1 - maze.answer]):
+        (y0, x0), (y1, x1) = min(a, b), max(a, b)
+        frame[y0 * 8 + 3 : y1 * 8 + 5, x0 * 8 + 3 : x1 * 8 + 5] = PALETTE["path"]
+
+
+def lines_through_walls(frame: np.ndarray, maze: Maze) -> None:
+    """Thin lines across the whole picture."""
+    for i in range(8):
+        frame[i * 8 + 3 : i * 8 + 5][np.all(frame[i * 8 + 3 : i * 8 + 5] == 255, axis=-1)] = PALETTE["path"]
+        frame[i * 8 + 3 : i * 8 + 5][np.all(frame[i * 8 + 3 : i * 8 + 5] == 0, axis=-1)] = PALETTE["path"]
+
+
+def no_goal(frame: np.ndarray, maze: Maze) -> None:
+    """The path painted over the goal."""
+    row, col = maze.goal
+    frame[row * 8 + 1 : row * 8 + 7, col * 8 + 1 : col * 8 + 7] = PALETTE["path"]
+
+
+def no_walls(frame: np.ndarray, maze: Maze) -> None:
+    """All walls gone."""
+    frame[np.all(frame == PALETTE["wall"], axis=-1)] = PALETTE["floor"]
+
+
+@pytest.mark.parametrize("spoil", [blot_cells, only_borders, thin_second_route, lines_through_walls, no_goal, no_walls])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_spoilt_answer_is_not_solved(spoil: Callable[[np.ndarray, Maze], None], seed: int) -> None:
+    fork = make_maze(seed, 5, "fork")
+    frame = solved_frame(fork)
+    assert score_maze(frame[None], draw_frame(fork)).solved
+    spoil(frame, fork)
+    assert not score_maze(frame[None], draw_frame(fork)).solved
 
 
 def test_shades_do_not_matter_but_half_a_shade_is_no_path(maze: Maze) -> None:

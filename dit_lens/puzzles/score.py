@@ -2,9 +2,9 @@
 
 Only pixels are read. Walls, start and goal come from the *given* first frame, so a video that opens a wall gains
 nothing; the path comes from one frame of the video, by default the last. Every pixel is given the nearest colour of
-the palette. A cell or a border on a route is painted when most of its middle is path-coloured; off the route an
-eighth of a cell or a quarter of a border is already too much. The rule is strict about routes (no gap, no dead end,
-no wall crossed, no second route, start, goal and walls still there), not about shades.
+the palette. A cell or a border on a route is painted when most of its middle is path-coloured; off the route a
+quarter of a cell or three eighths of a border is already too much. The rule is strict about routes (no gap, no dead
+end, no wall crossed, no second route, start, goal and walls still there), not about shades.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PATH, _START, _GOAL, _WALL = (list(PALETTE).index(name) for name in ("path", "s
 _MIDDLE = slice(2, CELL_PIXELS - 2)  # where a path runs
 _INSIDE = slice(1, CELL_PIXELS - 1)  # a cell without its walls
 _PAINTED = 0.5  # share of the middle from which a place on the route counts as painted
-_STRAY_CELL, _STRAY_BORDER = 1 / 8, 1 / 4  # share from which paint off the route counts: one thin line is enough
+_STRAY_CELL, _STRAY_BORDER = 1 / 4, 3 / 8  # share from which paint off the route counts: a line of 2 pixels is enough
 _KEPT = 0.9  # share of the first frame's wall pixels that must still be wall
 
 Frame = npt.NDArray[np.uint8]

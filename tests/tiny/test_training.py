@@ -11,7 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from dit_lens.tiny.errors import BadRecipe
 from dit_lens.tiny.train import run
+from dit_lens.tiny.train.log import RunLog
 from dit_lens.tiny.train.muon import orthogonalise
 from dit_lens.tiny.train.sampling import count_repeats, training_maze
 
@@ -27,6 +29,8 @@ def test_every_stage_leaves_its_mark(trained: Path) -> None:
     assert "| maze 3 x 3 | 1 |" in card
     assert "random weights, never trained" in card
     assert (trained / "curves.png").stat().st_size > 0
+    said = RunLog(trained.parent / "log.jsonl").read()
+    assert {row["stage"] for row in said if "solved_fork" in row} == {"shared", "high", "low"}
     assert set(json.loads((trained.parent / "measured.json").read_text())) == {
         "autoencoder",
         "model",
@@ -47,8 +51,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(
 
     with pytest.raises(Stop):
         run.train(tmp_path, "smoke", progress=stop_at)
-    shortened = torch.load(tmp_path / "shared.pt", weights_only=True)
-    assert shortened["step"] == 2
+    assert torch.load(tmp_path / "shared.pt", weights_only=True)["step"] == 2
     again = run.train(tmp_path, "smoke")
     for part in ("vae", "transformer", "transformer_2"):
         name = f"{part}/diffusion_pytorch_model.safetensors"
@@ -66,16 +69,38 @@ def test_experts_differ_after_their_own_stages(trained: Path) -> None:
 def test_a_folder_of_another_recipe_is_refused(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = replace(run.RECIPES["smoke"], measured_clips=2)
     monkeypatch.setitem(run.RECIPES, "smoke", other)
-    with pytest.raises(
-        run.BadRecipe, match=r"recipe\.json in the run folder is of another recipe; train into an empty folder"
-    ):
+    with pytest.raises(BadRecipe, match="holds a run of another recipe; got this one, allowed its own; choose another"):
         run.train(trained.parent, "smoke")
 
 
+def test_a_folder_of_others_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("keep me")
+    with pytest.raises(BadRecipe, match="is no run of tiny-wan; got files of others, allowed an empty folder"):
+        run.train(tmp_path, "smoke")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
 def test_an_unknown_recipe_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(run.BadRecipe, match=r"got 'shiped', allowed shipped, smoke; did you mean 'shipped'\?"):
+    with pytest.raises(BadRecipe, match=r"got 'shiped', allowed shipped, smoke; did you mean 'shipped'\?"):
         run.train(tmp_path / "new", "shiped")
     assert not (tmp_path / "new").exists()
+
+
+def test_an_unknown_device_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadRecipe, match="got device 'cdua', allowed cpu"):
+        run.train(tmp_path / "new", "smoke", device="cdua")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_log_cut_by_a_kill_is_read_and_rewound(tmp_path: Path) -> None:
+    log = RunLog(tmp_path / "log.jsonl")
+    for step in (1, 2, 3):
+        log.write(stage="high", step=step, loss=1.0)
+    log.write(stage="shared", step=9, loss=1.0)
+    with log.path.open("a") as file:
+        file.write('{"stage": "hi')
+    log.rewind("high", 2)
+    assert [(row["stage"], row["step"]) for row in log.read()] == [("high", 1), ("high", 2), ("shared", 9)]
 
 
 def test_repeats_are_counted() -> None:

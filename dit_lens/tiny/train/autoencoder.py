@@ -22,10 +22,12 @@ from diffusers import AutoencoderKLWan
 from dit_lens.puzzles import score_maze, unseen
 from dit_lens.puzzles.draw import FRAMES
 from dit_lens.tiny.train.log import RunLog
-from dit_lens.tiny.train.muon import make_optimisers
+from dit_lens.tiny.train.muon import base_rates, make_optimisers, scale_rates
 from dit_lens.tiny.train.sampling import SIZES, clip_tensor, training_maze
 
 __all__ = ["AutoencoderRecipe", "build_autoencoder", "measure_autoencoder", "to_pixels", "train_autoencoder"]
+
+_PUZZLES_A_STEP = 8
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,11 @@ class AutoencoderRecipe:
     def steps(self) -> int:
         """Steps of all stages together."""
         return sum(stage[0] for stage in self.stages)
+
+    @property
+    def puzzles(self) -> int:
+        """Indices below this may be drawn."""
+        return self.steps * _PUZZLES_A_STEP
 
     def stage_of(self, step: int) -> tuple[int, int]:
         """Clips and frames of one step."""
@@ -83,14 +90,13 @@ def train_autoencoder(recipe: AutoencoderRecipe, folder: Path, log: RunLog) -> A
     """Train, or go on from ``folder/autoencoder.pt``; returns the trained module."""
     vae = build_autoencoder(recipe.seed)
     optimisers = make_optimisers(vae, recipe.muon_lr, recipe.adam_lr)
-    rates = [[group["lr"] for group in optimiser.param_groups] for optimiser in optimisers]
+    rates = base_rates(optimisers)
     checkpoint = folder / "autoencoder.pt"
     start = _resume(checkpoint, vae, optimisers)
+    log.rewind("autoencoder", start)
     began = time.monotonic()
     for step in range(start, recipe.steps):
-        for optimiser, base in zip(optimisers, rates, strict=True):
-            for group, rate in zip(optimiser.param_groups, base, strict=True):
-                group["lr"] = rate * recipe.rate_at(step)
+        scale_rates(optimisers, rates, recipe.rate_at(step))
         loss = _train_step(vae, optimisers, recipe, step)
         if step % 20 == 0:
             log.write(stage="autoencoder", step=step, loss=loss, seconds=round(time.monotonic() - began, 1))
@@ -146,7 +152,7 @@ def _batch(recipe: AutoencoderRecipe, step: int) -> torch.Tensor:
     parts = []
     for i in range(clips):
         first = int(rng.integers(0, FRAMES - frames + 1))
-        parts.append(clip_tensor(training_maze(recipe.seed, step * 8 + i))[:, first : first + frames])
+        parts.append(clip_tensor(training_maze(recipe.seed, step * _PUZZLES_A_STEP + i))[:, first : first + frames])
     return torch.stack(parts)
 
 

@@ -19,7 +19,7 @@ __all__ = ["write_card"]
 _TEMPLATE = Template(Path(__file__).with_name("card_template.md").read_text(encoding="utf-8"))
 
 
-def write_card(folder: Path, recipe: Recipe, measured: Mapping[str, Any], log: RunLog) -> None:
+def write_card(folder: Path, name: str, recipe: Recipe, measured: Mapping[str, Any], log: RunLog) -> None:
     """Write ``README.md`` and ``curves.png`` into the model's folder."""
     from dit_lens.tiny.train.autoencoder import build_autoencoder
     from dit_lens.tiny.train.denoiser import BOUNDARY, SHIFT, build_denoiser
@@ -27,6 +27,9 @@ def write_card(folder: Path, recipe: Recipe, measured: Mapping[str, Any], log: R
 
     vae = measured["autoencoder"]
     text = _TEMPLATE.substitute(
+        recipe=name,
+        threads=measured["threads"],
+        drawn=f"{max(recipe.autoencoder.puzzles, recipe.denoiser.files * recipe.puzzles_a_file):,}",
         boundary=BOUNDARY,
         shift=SHIFT,
         expert_parameters=_millions(build_denoiser()),
@@ -65,10 +68,24 @@ def _score_table(rates: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def _draw_curves(log: RunLog) -> Figure:
+    """Loss above; below, the share of unseen clips that the autoencoder shows, and of puzzles that are solved."""
     records = log.read()
-    figure = Figure(figsize=(8, 2.6), layout="constrained")
-    for axis, stage in zip(figure.subplots(1, 4), ("autoencoder", "shared", "high", "low"), strict=True):
-        points = [(row["step"], row["loss"]) for row in records if row["stage"] == stage and "loss" in row]
-        axis.semilogy([p[0] for p in points], [p[1] for p in points], linewidth=0.7)
-        axis.set(title=stage, xlabel="step")
+    figure = Figure(figsize=(9, 4.2), layout="constrained")
+    axes = figure.subplots(2, 4)
+    for column, stage in enumerate(("autoencoder", "shared", "high", "low")):
+        rows = [row for row in records if row["stage"] == stage]
+        points = [(row["step"], row["loss"]) for row in rows if "loss" in row]
+        axes[0, column].semilogy(*zip(*points, strict=True), linewidth=0.7)
+        axes[0, column].set(title=stage, ylabel="loss" if column == 0 else None)
+        for prefix, label in (("readback_", "read back"), ("solved_maze", "maze"), ("solved_fork", "fork")):
+            shares = [(row["step"], _mean(row, prefix)) for row in rows if _mean(row, prefix) is not None]
+            if shares:
+                axes[1, column].plot(*zip(*shares, strict=True), marker=".", label=label)
+                axes[1, column].legend(frameon=False)
+        axes[1, column].set(xlabel="step", ylim=(-0.05, 1.05), ylabel="share" if column == 0 else None)
     return figure
+
+
+def _mean(row: Mapping[str, Any], prefix: str) -> float | None:
+    values = [float(value) for key, value in row.items() if key.startswith(prefix)]
+    return sum(values) / len(values) if values else None

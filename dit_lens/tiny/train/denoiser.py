@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,14 +24,15 @@ from diffusers import WanTransformer3DModel
 
 from dit_lens.tiny.train.latents import LatentFiles
 from dit_lens.tiny.train.log import RunLog
-from dit_lens.tiny.train.muon import make_optimisers
+from dit_lens.tiny.train.muon import base_rates, make_optimisers, scale_rates
 from dit_lens.tiny.train.text import TEXT_CHANNELS, PaddedTextAttention
 
-__all__ = ["BOUNDARY", "DenoiserRecipe", "Part", "Prompts", "build_denoiser", "first_frame_mask", "train_part"]
+__all__ = ["BOUNDARY", "Check", "DenoiserRecipe", "Part", "Prompts", "build_denoiser", "first_frame_mask", "train_part"]
 
 BOUNDARY = 0.9
 SHIFT = 5.0
 Part = Literal["shared", "high", "low"]
+Check = Callable[[Part, WanTransformer3DModel], dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class DenoiserRecipe:
     high_share: float = 0.65
     prompt_dropout: float = 0.1
     save_every: int = 100
+    check_every: int = 400
     fused: bool = True
 
     def steps_of(self, part: Part) -> int:
@@ -57,7 +60,7 @@ class DenoiserRecipe:
         return dict(self.steps)[part]
 
     def files_at(self, part: Part, step: int) -> int:
-        """How many files a step draws from: the pool grows, so that training can start before it is whole."""
+        """How many files a step draws from: a pool that grows while the shared part learns."""
         return min(self.files, self.first_files + step // self.steps_a_file) if part == "shared" else self.files
 
     def rate_at(self, part: Part, step: int) -> float:
@@ -124,7 +127,7 @@ class Trainer:
         if recipe.fused and shutil.which("c++"):  # two thirds of an eager step go into element-wise passes over memory
             self.model.compile_repeated_blocks(fullgraph=True)
         self.optimisers = make_optimisers(self.model, recipe.muon_lr, recipe.adam_lr, inside="blocks.")
-        self.rates = [[group["lr"] for group in optimiser.param_groups] for optimiser in self.optimisers]
+        self.rates = base_rates(self.optimisers)
         mean, std = data.statistics()
         self.mean, self.std = (torch.tensor(x, device=device).view(1, -1, 1, 1, 1) for x in (mean, std))
         self.step = 0
@@ -136,9 +139,7 @@ class Trainer:
 
     def train_step(self) -> float:
         """One batch; returns the loss."""
-        for optimiser, base in zip(self.optimisers, self.rates, strict=True):
-            for group, rate in zip(optimiser.param_groups, base, strict=True):
-                group["lr"] = rate * self.recipe.rate_at(self.part, self.step)
+        scale_rates(self.optimisers, self.rates, self.recipe.rate_at(self.part, self.step))
         loss = self._loss()
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
@@ -200,20 +201,33 @@ class Trainer:
 
 
 def train_part(
-    part: Part, recipe: DenoiserRecipe, data: LatentFiles, prompts: Prompts, folder: Path, log: RunLog, device: str
+    part: Part,
+    recipe: DenoiserRecipe,
+    data: LatentFiles,
+    prompts: Prompts,
+    folder: Path,
+    log: RunLog,
+    device: str,
+    check: Check,
 ) -> WanTransformer3DModel:
-    """Train one part, or go on from its checkpoint; returns the running average of its weights."""
+    """Train one part, or go on from its checkpoint; returns the running average of its weights.
+
+    ``check`` measures that average every ``check_every`` steps and at the end; what it returns goes into the log.
+    """
     trainer = Trainer(part, recipe, data, prompts, device)
     path = folder / f"{part}.pt"
     if path.exists():
         trainer.resume(path)
     elif part != "shared":
         trainer.start_from(torch.load(folder / "shared.pt", weights_only=True, map_location=device)["average"])
-    began = time.monotonic()
-    while trainer.step < recipe.steps_of(part):
+    log.rewind(part, trainer.step)
+    began, last = time.monotonic(), recipe.steps_of(part)
+    while trainer.step < last:
         loss = trainer.train_step()
         if trainer.step % 20 == 0:
             log.write(stage=part, step=trainer.step, loss=loss, seconds=round(time.monotonic() - began, 1))
-        if trainer.step % recipe.save_every == 0 or trainer.step == recipe.steps_of(part):
+        if trainer.step % recipe.save_every == 0 or trainer.step == last:
             trainer.save(path)
+        if trainer.step % recipe.check_every == 0 or trainer.step == last:
+            log.write(stage=part, step=trainer.step, **check(part, copy.deepcopy(trainer.average).cpu()))
     return trainer.average.cpu()

@@ -2,8 +2,8 @@
 
 Muon orthogonalises the momentum of each weight matrix by five Newton-Schulz steps (Jordan et al. 2024,
 https://kellerjordan.github.io/posts/muon/). ``torch.optim.Muon`` takes two-dimensional parameters only; here a kernel
-is seen as the matrix (out, everything else), which is what trains the small autoencoder several times faster than
-AdamW does. The update is scaled by ``0.2 sqrt(larger side)`` so that its size matches AdamW's.
+is seen as the matrix (out, everything else), which is what lets the small autoencoder learn in few steps. The update
+is scaled by ``0.2 sqrt(larger side)`` so that its size matches AdamW's.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-__all__ = ["Muon", "make_optimisers"]
+__all__ = ["Muon", "base_rates", "make_optimisers", "scale_rates"]
 
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 
@@ -62,6 +62,18 @@ def make_optimisers(module: nn.Module, muon_lr: float, adam_lr: float, inside: s
     for name, parameter in module.named_parameters():
         matrices.append(parameter) if inside in name and _is_matrix(parameter) else rest.append(parameter)
     return [Muon(matrices, muon_lr), torch.optim.AdamW(rest, adam_lr, betas=(0.9, 0.99), weight_decay=0.0)]
+
+
+def base_rates(optimisers: Iterable[torch.optim.Optimizer]) -> list[list[float]]:
+    """The learning rates that the optimisers were made with, to be scaled by ``scale_rates`` at every step."""
+    return [[group["lr"] for group in optimiser.param_groups] for optimiser in optimisers]
+
+
+def scale_rates(optimisers: Iterable[torch.optim.Optimizer], base: list[list[float]], factor: float) -> None:
+    """Set every learning rate to ``factor`` times its base."""
+    for optimiser, rates in zip(optimisers, base, strict=True):
+        for group, rate in zip(optimiser.param_groups, rates, strict=True):
+            group["lr"] = rate * factor
 
 
 def _is_matrix(parameter: nn.Parameter) -> bool:

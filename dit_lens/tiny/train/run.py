@@ -1,7 +1,8 @@
 """The whole training of tiny-wan, one stage after another; each goes on from its own checkpoint when run again.
 
-``autoencoder`` -> ``latents`` -> ``shared`` -> ``high`` -> ``low`` -> assemble -> measure -> model card. A stage is a
-pure function of the recipe, so a run that was interrupted ends with the weights of one that was not.
+``autoencoder`` -> ``latents`` -> ``shared`` -> ``high`` -> ``low`` -> assemble -> measure -> model card. Which
+puzzles and noise a step sees follows from the recipe and the step alone, so on one machine, with one number of
+threads, a run that was interrupted ends with the weights of one that was not.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import get_args
 
 import torch
-from diffusers import AutoencoderKLWan, WanImageToVideoPipeline
+from diffusers import AutoencoderKLWan, WanImageToVideoPipeline, WanTransformer3DModel
 
 from dit_lens.errors import close_match
 from dit_lens.puzzles import make_maze, unseen
@@ -22,10 +23,10 @@ from dit_lens.tiny.errors import BadRecipe
 from dit_lens.tiny.train.assemble import assemble, save_weights
 from dit_lens.tiny.train.autoencoder import AutoencoderRecipe, measure_autoencoder, train_autoencoder
 from dit_lens.tiny.train.card import write_card
-from dit_lens.tiny.train.denoiser import DenoiserRecipe, Prompts, train_part
+from dit_lens.tiny.train.denoiser import DenoiserRecipe, Part, Prompts, train_part
 from dit_lens.tiny.train.latents import LatentFiles, encode_files
 from dit_lens.tiny.train.log import RunLog
-from dit_lens.tiny.train.measure import measure_model, time_generation
+from dit_lens.tiny.train.measure import check_solving, measure_model, time_generation
 from dit_lens.tiny.train.sampling import SIZES, count_repeats
 from dit_lens.tiny.train.text import build_text_encoder, build_tokenizer, encode_prompt
 
@@ -42,8 +43,9 @@ class Recipe:
     autoencoder: AutoencoderRecipe = AutoencoderRecipe()
     denoiser: DenoiserRecipe = DenoiserRecipe()
     puzzles_a_file: int = 1024
-    measured_puzzles: int = 40
+    measured_puzzles: int = 32
     measured_steps: int = 20
+    checked_puzzles: int = 8
     measured_clips: int = 100
 
 
@@ -57,6 +59,7 @@ RECIPES: dict[str, Recipe] = {
         puzzles_a_file=4,
         measured_puzzles=1,
         measured_steps=2,
+        checked_puzzles=1,
         measured_clips=1,
     ),
 }
@@ -90,7 +93,7 @@ def train(folder: Path, recipe: str = "shipped", device: str = "cpu", progress: 
         allowed = ", ".join(RECIPES)
         raise BadRecipe(f"unknown recipe of tiny-wan; got {recipe!r}, allowed {allowed}{close_match(recipe, RECIPES)}")
     chosen, say = RECIPES[recipe], progress or (lambda line: None)
-    folder.mkdir(parents=True, exist_ok=True)
+    check_device(device)
     _same_recipe(folder, chosen)
     log = RunLog(folder / "log.jsonl")
     say("autoencoder")
@@ -106,10 +109,11 @@ def train(folder: Path, recipe: str = "shipped", device: str = "cpu", progress: 
         "autoencoder": measure_autoencoder(pipeline.vae, chosen.measured_clips),
         "model": measure_model(pipeline, chosen.measured_puzzles, chosen.measured_steps),
         "repeats": _repeats(chosen),
+        "threads": torch.get_num_threads(),
         "seconds": time_generation(pipeline, chosen.measured_steps),
     }
     (folder / "measured.json").write_text(json.dumps(measured, indent=1), encoding="utf-8")
-    write_card(folder / "model", chosen, measured, log)
+    write_card(folder / "model", recipe, chosen, measured, log)
     return folder / "model"
 
 
@@ -120,23 +124,54 @@ def _train_denoisers(
     tokenizer, encoder = build_tokenizer(), build_text_encoder()
     encoded = [encode_prompt(text, tokenizer, encoder) for text in (make_maze(0).prompt, "")]
     prompts = Prompts(torch.stack([hidden for hidden, _ in encoded]), torch.tensor([words for _, words in encoded]))
-    experts = {}
+    experts: dict[Part, WanTransformer3DModel] = {}
+
+    def pipeline_with(part: Part, model: WanTransformer3DModel) -> WanImageToVideoPipeline:
+        known: dict[Part, WanTransformer3DModel] = {**experts, part: model}
+        high, low = (known.get(name, known["shared"]) for name in ("high", "low"))
+        return assemble(vae, high, low, *data.statistics())
+
+    def check(part: Part, model: WanTransformer3DModel) -> dict[str, float]:
+        return check_solving(pipeline_with(part, model), recipe.checked_puzzles, recipe.measured_steps)
+
     for part, _ in recipe.denoiser.steps:
         say(part)
-        experts[part] = train_part(part, recipe.denoiser, data, prompts, folder, log, device)
-    return assemble(vae, experts["high"], experts["low"], *data.statistics())
+        experts[part] = train_part(part, recipe.denoiser, data, prompts, folder, log, device, check)
+    return pipeline_with("low", experts["low"])
 
 
 def _repeats(recipe: Recipe) -> int:
-    """How many of the measured puzzles training showed as well."""
+    """How many of the measured puzzles come up among those that any stage may have drawn."""
     measured = [
         unseen(i, size, kind) for kind in get_args(Kind) for size in SIZES for i in range(recipe.measured_puzzles)
     ]
-    return count_repeats(measured, recipe.denoiser.seed, recipe.denoiser.files * recipe.puzzles_a_file)
+    drawn = max(recipe.autoencoder.puzzles, recipe.denoiser.files * recipe.puzzles_a_file)
+    return count_repeats(measured, recipe.denoiser.seed, drawn)
 
 
 def _same_recipe(folder: Path, recipe: Recipe) -> None:
     path, text = folder / "recipe.json", json.dumps(asdict(recipe), indent=1)
+    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not path.exists())):
+        raise BadRecipe(
+            f"'{folder.name}' is no run of tiny-wan; got files of others, allowed an empty folder; choose one"
+        )
     if path.exists() and path.read_text(encoding="utf-8") != text:
-        raise BadRecipe(f"{path.name} in the run folder is of another recipe; train into an empty folder")
+        raise BadRecipe(
+            f"'{folder.name}' holds a run of another recipe; got this one, allowed its own; choose another folder"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
+
+
+def check_device(device: str) -> None:
+    """Refuse a device before anything is trained.
+
+    Raises
+    ------
+    BadRecipe
+    """
+    allowed = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    if device.split(":")[0] not in allowed:
+        raise BadRecipe(
+            f"tiny-wan cannot be trained there; got device {device!r}, allowed {', '.join(allowed)} here; use cpu"
+        )

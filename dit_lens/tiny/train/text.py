@@ -1,9 +1,9 @@
 """Text for tiny-wan: a word tokenizer and a small UMT5 encoder with frozen random weights.
 
-Random frozen features tell prompts apart, which is all that a prompt has to do here; the model card says so. The stock
-pipeline pads every prompt to 512 tokens with zero vectors. Those 500 equal tokens would double the cost of training, so
-training keeps a few of them and adds ``log(how many each stands for)`` to their attention score: the same softmax,
-exactly.
+Random frozen features tell prompts apart, which is all that a prompt has to do here; the model card says so. The
+stock pipeline pads every prompt to 512 tokens with zero vectors. Those 500 equal tokens would cost more than the
+video's own, so training keeps a few of them and adds ``log(how many each stands for)`` to their attention score: the
+same softmax, exactly.
 
 Shapes: B batch, L text tokens, D text channels, N video tokens, C channels, H heads.
 """
@@ -83,7 +83,7 @@ class PaddedTextAttention:
     def set_words(self, words_B: torch.Tensor) -> None:
         """Say how many tokens of each row are words; each kept padding token stands for its share of the rest."""
         weight_B = torch.log((PADDED_TOKENS - words_B) / (KEPT_TOKENS - words_B))
-        padding_BL = torch.arange(KEPT_TOKENS)[None] >= words_B[:, None]
+        padding_BL = torch.arange(KEPT_TOKENS, device=words_B.device)[None] >= words_B[:, None]
         self.bias_B1L = (padding_BL * weight_B[:, None])[:, None]
 
     def __call__(

@@ -24,8 +24,8 @@ $(DOCS): $(STAMP)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[docs]"
 	touch $(DOCS)
 
-demo: $(STAMP)  ## trace tiny-wan on a maze and on a fork, and draw what it did
-	$(BIN)/dit-lens demo
+demo: $(STAMP)  ## trace tiny-wan on puzzles, draw what it did; ARGS="--out runs/other" goes to dit-lens
+	$(BIN)/dit-lens demo $(ARGS)
 
 test: $(STAMP)  ## run all tests; ARGS="-k cli -n 2" goes to pytest
 	$(BIN)/python -m pytest $(ARGS)

@@ -6,6 +6,7 @@ Seed and number of steps have no default, because a result that does not say the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 __all__ = ["Generation", "Result", "Size"]
+
+_WHOLE = ("seed", "steps", "height", "width", "frames")
+_REAL = ("guidance", "guidance_2")
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,17 @@ class Generation:
     height: int | None = None
     width: int | None = None
     frames: int | None = None
+
+    def __post_init__(self) -> None:
+        """Numbers of numpy become Python's own, so that equal requests have equal manifests."""
+        for name in (*_WHOLE, *_REAL):
+            value: object = getattr(self, name)
+            if isinstance(value, bool):
+                continue
+            if name in _WHOLE and isinstance(value, Integral):
+                object.__setattr__(self, name, int(value))
+            elif name in _REAL and isinstance(value, Real):
+                object.__setattr__(self, name, float(value))
 
 
 @dataclass(frozen=True)

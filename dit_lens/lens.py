@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,8 @@ from dit_lens.engine.plan import check_pipeline, check_request, plan_layout, pla
 from dit_lens.engine.run import decode, run_plain, run_traced
 from dit_lens.engine.solver import is_flow
 from dit_lens.generation import Generation, Result, Size
-from dit_lens.manifest import hash_folder, hash_modules, request_manifest, run_manifest
+from dit_lens.manifest import request_manifest, run_manifest
+from dit_lens.weights import Weights
 from dit_lens_stores import Store, check_trace_id, create_store
 
 __all__ = ["Generation", "Lens", "Origin", "Result"]
@@ -42,16 +42,19 @@ class Origin:
     model : str
         Name, Hub id or folder name; never a path.
     folder : pathlib.Path or None
-        Local folder of the weights.
+        Local folder that the weights have just been loaded from.
     licence : str or None
     size : Size or None
         The size that the model was made for.
+    revision : str or None
+        Commit of the repository on the Hub.
     """
 
     model: str
     folder: Path | None = None
     licence: str | None = None
     size: Size | None = None
+    revision: str | None = None
 
 
 class Lens:
@@ -82,6 +85,7 @@ class Lens:
         self.family: Family = family_of(pipeline)
         self.pipeline = pipeline
         self.origin = origin or Origin(_name_of(pipeline))
+        self._weights = Weights(pipeline, self.origin.folder)
 
     def generate(self, request: Generation, *, decode: bool = True) -> Result:
         """Run plain, with nothing attached: the control of a trace.
@@ -165,8 +169,8 @@ class Lens:
         read = read_captures(captures)
         check_pipeline(self.pipeline, self.family)
         size = self.check(request)
-        layout = plan_layout(self.pipeline, self.family, request, size)
         self._check_sites(read)
+        layout = plan_layout(self.pipeline, self.family, request, size)
         return size, layout, tuple(capture.resolve(layout) for capture in read)
 
     def check(self, request: Generation) -> Size:
@@ -200,15 +204,14 @@ class Lens:
         facts = json.dumps(request_manifest(request, self.check(request)), sort_keys=True)
         return f"seed{request.seed}-{hashlib.sha256(facts.encode()).hexdigest()[:8]}"
 
-    @cached_property
+    @property
     def identity(self) -> dict[str, Any]:
-        """The model's part of the manifest: name, licence, and sha256 of its weights (of their files, if known)."""
-        files = hash_folder(self.origin.folder) if self.origin.folder else {}
-        modules = {name: part for name, part in self.pipeline.components.items() if isinstance(part, torch.nn.Module)}
+        """The model's part of the manifest: name, revision, licence, and sha256 of the weights that it holds now."""
         return {
             "model": self.origin.model,
+            "revision": self.origin.revision,
             "licence": self.origin.licence,
-            "weights_sha256": files or hash_modules(modules),
+            **self._weights.identity(),
         }
 
     def _check_sites(self, captures: Iterable[Capture]) -> None:

@@ -1,19 +1,20 @@
 """The manifest of a trace: everything needed to make it again, as plain JSON.
 
 It holds no absolute path: a model is named by its id or the last part of its folder, and pinned by the sha256 of its
-weights.
+weights (``dit_lens.weights``).
 """
 
 from __future__ import annotations
 
-import hashlib
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from dit_lens.git import git_state
 
 if TYPE_CHECKING:
     from dit_lens.adapters import Family
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
     from dit_lens.engine.layout import Layout
     from dit_lens.generation import Generation, Size
 
-__all__ = ["hash_folder", "hash_modules", "plain", "request_manifest", "run_manifest"]
+__all__ = ["plain", "request_manifest", "run_manifest"]
 
-_PACKAGES = ("dit-lens", "torch", "diffusers", "transformers", "numpy", "zarr")
+_PACKAGES = ("dit-lens", "torch", "diffusers", "transformers", "numpy", "zarr", "xarray")
 
 
 def run_manifest(
@@ -48,11 +49,11 @@ def run_manifest(
         "branches": list(layout.branches),
         "tokens": list(layout.tokens),
         "dtype": layout.dtype,
-        "device": str(pipeline.device),
+        "device": str(pipeline._execution_device),
         "captures": [str(resolved.capture) for resolved in captures],
         "edits": [],
         "versions": _versions(),
-        "git": None,
+        "git": git_state(),
     }
 
 
@@ -79,32 +80,6 @@ def request_manifest(request: Generation, size: Size) -> dict[str, Any]:
     }
 
 
-def hash_folder(folder: Path) -> dict[str, str]:
-    """sha256 of every weights file of a model folder, by its path inside the folder.
-
-    Examples
-    --------
-    >>> hash_folder(Path("no-such-folder"))
-    {}
-    """
-    return {
-        path.relative_to(folder).as_posix(): _hash_chunks(_read(path)) for path in sorted(folder.rglob("*.safetensors"))
-    }
-
-
-def hash_modules(modules: Mapping[str, Any]) -> dict[str, str]:
-    """sha256 of the state of every module, by name: names, dtypes, shapes and bytes of its tensors in order.
-
-    Examples
-    --------
-    >>> import torch
-    >>> layer = torch.nn.Linear(2, 2)
-    >>> hash_modules({"a": layer}) == hash_modules({"a": layer})
-    True
-    """
-    return {name: _hash_chunks(_state(module)) for name, module in sorted(modules.items())}
-
-
 def plain(value: Any) -> Any:
     """A JSON-able copy of a configuration, without private entries and without absolute paths.
 
@@ -127,29 +102,10 @@ def plain(value: Any) -> Any:
 
 
 def _hash_image(image: Any) -> str:
+    from dit_lens.weights import hash_chunks
+
     pixels = np.asarray(image.convert("RGB"))
-    return _hash_chunks([str(pixels.shape).encode(), pixels.tobytes()])
-
-
-def _state(module: Any) -> Iterable[bytes]:
-    import torch
-
-    for name, tensor in module.state_dict().items():
-        yield f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode()
-        yield tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-
-
-def _read(path: Path) -> Iterable[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(2**22):
-            yield chunk
-
-
-def _hash_chunks(chunks: Iterable[bytes]) -> str:
-    digest = hashlib.sha256()
-    for chunk in chunks:
-        digest.update(chunk)
-    return digest.hexdigest()
+    return hash_chunks([str(pixels.shape).encode(), pixels.tobytes()])
 
 
 def _versions() -> dict[str, str]:

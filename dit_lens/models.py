@@ -28,6 +28,8 @@ __all__ = ["KnownModel", "SiteRow", "describe", "known_models", "load"]
 
 _INDEX = "model_index.json"
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+_OF_DENOISER = ("block.out", "velocity", "velocity.guided")
+"""Sites of which the dtype is known beforehand; that of latents is up to the scheduler, and may change on the way."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class SiteRow:
     shape : mapping of str to int
         Extent of the dimensions of one event.
     dtype : str
+        In which the model computes it; a store holds float32.
     meaning : str
     """
 
@@ -97,7 +100,13 @@ def known_models() -> tuple[KnownModel, ...]:
     )
 
 
-def load(model: str | Path, *, dtype: torch.dtype | str | None = None, device: str | None = None) -> Lens:
+def load(
+    model: str | Path,
+    *,
+    dtype: torch.dtype | str | None = None,
+    device: str | None = None,
+    revision: str | None = None,
+) -> Lens:
     """Load a model and put a lens on it.
 
     Parameters
@@ -108,6 +117,8 @@ def load(model: str | Path, *, dtype: torch.dtype | str | None = None, device: s
         Such as ``"bfloat16"``; by default float32.
     device : str, optional
         By default the CPU.
+    revision : str, optional
+        Branch, tag or commit of a Hub id; the manifest of a trace names the commit that it led to.
 
     Returns
     -------
@@ -117,6 +128,8 @@ def load(model: str | Path, *, dtype: torch.dtype | str | None = None, device: s
     ------
     UnknownModel
         If there is no such model, or no adapter knows it.
+    BadRequest
+        If there is no such dtype or device here, or a revision is asked of what has none.
 
     Examples
     --------
@@ -128,16 +141,17 @@ def load(model: str | Path, *, dtype: torch.dtype | str | None = None, device: s
     from dit_lens.lens import Lens, Origin
 
     source, known = _find(str(model))
-    folder = source if isinstance(source, Path) else None
-    if folder is not None:
-        _check_index(folder)
-    pipeline = _from_pretrained(source, dtype)
+    wanted = _check_dtype(dtype)
+    _check_device(device)
+    folder, commit = _folder_of(source, revision)
+    _check_index(folder, str(model))
+    pipeline = _from_pretrained(folder, _name(source), wanted)
     if device is not None:
         pipeline.to(device)
     if known is not None:
         return Lens(pipeline, Origin(known.name, folder, known.licence, known.size))
-    name = folder.resolve().name if folder is not None else str(source)
-    return Lens(pipeline, Origin(name, folder, None if folder is None else _card_licence(folder)))
+    licence = _card_licence(_card(folder, source, commit))
+    return Lens(pipeline, Origin(_name(source), folder, licence, revision=commit))
 
 
 def describe(model: Lens | str) -> tuple[SiteRow, ...]:
@@ -163,7 +177,7 @@ def describe(model: Lens | str) -> tuple[SiteRow, ...]:
             site.name,
             {dim: extents[dim] for dim in site.event_dims},
             {dim: len(layout.labels(dim, site.name)) for dim in site.value_dims},
-            layout.dtype if site.name in ("block.out", "velocity", "velocity.guided") else "float32",
+            layout.dtype if site.name in _OF_DENOISER else " or ".join(dict.fromkeys(("float32", layout.dtype))),
             site.meaning,
         )
         for site in SITES.values()
@@ -192,7 +206,27 @@ def _find(model: str) -> tuple[Path | str, KnownModel | None]:
     )
 
 
-def _check_index(folder: Path) -> None:
+def _name(source: Path | str) -> str:
+    return source.resolve().name if isinstance(source, Path) else source
+
+
+def _folder_of(source: Path | str, revision: str | None) -> tuple[Path, str | None]:
+    """The local folder of a model, fetched from the Hub if it comes from there, and its commit."""
+    if isinstance(source, Path):
+        if revision is not None:
+            raise BadRequest(
+                f"a local model has no revisions; got {revision!r}, allowed None; leave it out, or give a Hub id"
+            )
+        return source, None
+    from diffusers import DiffusionPipeline
+
+    loader: Any = DiffusionPipeline  # diffusers has no types
+    with _loading(source, "check the name and the network"), _no_progress_bars():
+        folder = Path(loader.download(source, revision=revision))
+    return folder, folder.name if folder.parent.name == "snapshots" else None
+
+
+def _check_index(folder: Path, name: str) -> None:
     """Refuse a folder before its weights are read."""
     from dit_lens.adapters import families
 
@@ -202,37 +236,61 @@ def _check_index(folder: Path) -> None:
         pipeline = str(index.get("_class_name"))
     except (OSError, ValueError, AttributeError):
         raise UnknownModel(
-            f"no model in this folder; got {folder.name!r} without a readable {_INDEX}, allowed a folder that "
+            f"no model in this folder; got {Path(name).name!r} without a readable {_INDEX}, allowed a folder that "
             f"diffusers has saved; "
             "save one with pipeline.save_pretrained"
         ) from None
     if pipeline not in allowed:
         raise UnknownModel(
-            f"no adapter knows the pipeline in {folder.name!r}; got {pipeline!r}, allowed {', '.join(allowed)}"
+            f"no adapter knows the pipeline in {Path(name).name!r}; got {pipeline!r}, allowed {', '.join(allowed)}"
             f"{close_match(pipeline, allowed) or '; add a family through the entry-point group dit_lens.adapters'}"
         )
 
 
-def _from_pretrained(source: Path | str, dtype: torch.dtype | str | None) -> Any:
+def _check_dtype(dtype: torch.dtype | str | None) -> torch.dtype:
     import torch
-    from diffusers import DiffusionPipeline
 
-    wanted = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-    if dtype is not None and not (isinstance(wanted, torch.dtype) and wanted.is_floating_point):
+    wanted = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype or torch.float32
+    if not (isinstance(wanted, torch.dtype) and wanted.is_floating_point):
         raise BadRequest(
             f"no such dtype to load a model in; got {dtype!r}, allowed float32, bfloat16, float16; choose one"
         )
-    name = source.name if isinstance(source, Path) else source
-    loader: Any = DiffusionPipeline  # diffusers has no types
+    return wanted
+
+
+def _check_device(device: str | None) -> None:
+    """Refuse a device that torch cannot put a tensor on, before weights are read."""
+    import torch
+
     try:
-        with _no_progress_bars():
-            return loader.from_pretrained(str(source), dtype=wanted or torch.float32)
-    except (OSError, ValueError) as error:
+        usable = torch.empty(1, device=device or "cpu").device.type != "meta"
+    except (AssertionError, RuntimeError, TypeError, NotImplementedError):
+        usable = False
+    if not usable:
+        here = ["cpu"] + ([str(torch.accelerator.current_accelerator())] if torch.accelerator.is_available() else [])
+        raise BadRequest(f"no such device here; got {device!r}, allowed {', '.join(here)}; choose one")
+
+
+def _from_pretrained(folder: Path, name: str, dtype: torch.dtype) -> Any:
+    from diffusers import DiffusionPipeline
+
+    loader: Any = DiffusionPipeline  # diffusers has no types
+    with _loading(name, "save or fetch the model again"), _no_progress_bars():
+        return loader.from_pretrained(str(folder), dtype=dtype)
+
+
+@contextmanager
+def _loading(name: str, remedy: str) -> Iterator[None]:
+    """Put whatever the loaders raise on one line."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())
         raise UnknownModel(
             f"the model could not be loaded; got {name!r} with {reason[:300]}, allowed a folder or Hub id of a "
-            f"diffusers pipeline; "
-            "check the name and the network"
+            f"diffusers pipeline; {remedy}"
         ) from error
 
 
@@ -252,9 +310,21 @@ def _no_progress_bars() -> Iterator[None]:
             log.enable_progress_bar()
 
 
-def _card_licence(folder: Path) -> str | None:
-    """The licence that the front matter of a model card states."""
+def _card(folder: Path, source: Path | str, commit: str | None) -> Path:
+    """The model card; diffusers does not fetch it with the weights."""
     card = folder / "README.md"
+    if card.is_file() or isinstance(source, Path):
+        return card
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(source, card.name, revision=commit))
+    except Exception:  # no card, or no network: the licence is then not known, and the model runs all the same
+        return card
+
+
+def _card_licence(card: Path) -> str | None:
+    """The licence that the front matter of a model card states."""
     text = card.read_text(encoding="utf-8") if card.is_file() else ""
     stated = re.search(r"\A---\n(?:.*\n)*?license:\s*(\S+)", text)
     return stated[1] if stated else None

@@ -24,7 +24,7 @@ _BUILT_IN = (WAN,)
 
 @cache
 def families() -> tuple[Family, ...]:
-    """All known families; a built-in one wins over an installed one for the same denoiser.
+    """All known families; an earlier one wins over a later one for the same denoiser in the same pipelines.
 
     Examples
     --------
@@ -33,7 +33,9 @@ def families() -> tuple[Family, ...]:
     """
     found = [*_BUILT_IN]
     for point in entry_points(group=GROUP):
-        found.extend(family for family in _load(point) if family.model not in {known.model for known in found})
+        for family in _load(point):
+            if _serves(family) not in map(_serves, found):
+                found.append(family)
     return tuple(found)
 
 
@@ -63,6 +65,11 @@ def family_of(pipeline: Any) -> Family:
         f"no adapter knows this pipeline; got {type(pipeline).__name__}, allowed {allowed}; "
         f"add a family through the entry-point group {GROUP}"
     )
+
+
+def _serves(family: Family) -> tuple[str, frozenset[str]]:
+    """A denoiser may be shared by pipelines of several families."""
+    return family.model, frozenset(family.pipelines)
 
 
 def _class_names(thing: Any) -> tuple[str, ...]:

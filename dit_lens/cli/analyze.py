@@ -12,13 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dit_lens.cli.failures import BadOption
 from dit_lens.cli.output import Json, show_json, show_line
+from dit_lens.cli.places import check_out, check_result
 from dit_lens.cli.progress import working_on
 from dit_lens.errors import close_match
 
 if TYPE_CHECKING:
-    from dit_lens.probing import Probe
+    from dit_lens.probing import Analysis, Probe
 
-__all__ = ["EXAMPLES", "AnalyzeOptions", "ResultRecord", "analyze", "analyze_one", "show_result"]
+__all__ = ["EXAMPLES", "AnalyzeOptions", "ResultRecord", "analyze", "analyze_one", "prepare_all", "show_result"]
 
 EXAMPLES = """Examples:
   dit-lens analyze runs/maze.zarr --probe energy --out runs/maze
@@ -72,11 +73,9 @@ def analyze(store: Path, /, *, options: Annotated[AnalyzeOptions, Parameter(name
     store
         A store that `dit-lens trace` or `dit-lens demo` wrote.
     """
-    probes = _ready(options.probe, options.set_)
-    records = [
-        analyze_one(store, probe, options.out, traces=options.trace or None, formats=options.figures)
-        for probe in probes
-    ]
+    check_out(options.out)
+    analyses = prepare_all(store, _ready(options.probe, options.set_), options)
+    records = [analyze_one(analysis, options.out, options.figures) for analysis in analyses]
     if options.json_:
         show_json({"store": str(store), "results": [record.model_dump(mode="json") for record in records]})
         return
@@ -84,21 +83,23 @@ def analyze(store: Path, /, *, options: Annotated[AnalyzeOptions, Parameter(name
         show_result(record)
 
 
-def analyze_one(
-    store: Path,
-    probe: Probe,
-    out: Path,
-    *,
-    traces: Sequence[str] | None = None,
-    formats: Sequence[FigureFormat] = ("png",),
-) -> ResultRecord:
+def prepare_all(store: Path, probes: Sequence[Probe], options: AnalyzeOptions) -> list[Analysis]:
+    """Check every probe's place and traces before the first of them runs."""
+    from dit_lens.probing import prepare
+
+    for probe in probes:
+        check_result(options.out, probe.name, options.figures)
+    return [prepare(store, probe, traces=options.trace or None) for probe in probes]
+
+
+def analyze_one(analysis: Analysis, out: Path, formats: Sequence[FigureFormat] = ("png",)) -> ResultRecord:
     """Run one probe, save its result to ``out/NAME.zarr`` and its figures beside it."""
-    from dit_lens.probing import analyze as run_probe
     from dit_lens.probing import draw_result, save_result
 
-    with working_on(f"probe {probe.name} on {store}") as report:
-        result = run_probe(store, probe, traces=traces, progress=report)
-    path = save_result(result, out / f"{probe.name}.zarr")
+    probe, path = analysis.probe, check_result(out, analysis.probe.name, formats)
+    with working_on(f"probe {probe.name} on {len(analysis.cuts)} traces") as report:
+        result = analysis.run(progress=report)
+    save_result(result, path)
     figures = []
     for name, figure in draw_result(probe, result).items():
         for format_ in formats:

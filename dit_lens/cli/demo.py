@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dit_lens.cli.analyze import ResultRecord, analyze_one, show_result
 from dit_lens.cli.output import Json, show_json, show_line
+from dit_lens.cli.places import check_out, check_picture, check_result
 from dit_lens.cli.runs import (
     RunRecord,
     Settings,
@@ -79,26 +80,26 @@ def demo(*, options: Annotated[DemoOptions | None, Parameter(name="*")] = None) 
 def _make(options: DemoOptions) -> DemoRecord:
     from dit_lens.puzzles.draw import FRAMES
 
+    path, picture = options.out / "demo.zarr", options.out / "x0.png"
+    check_out(options.out)
+    check_picture(picture, beside=check_result(options.out, PROBE, ["png"]))
     units = units_of([puzzle_sample(kind, options.size, options.puzzle) for kind in KINDS], [options.seed])
-    captures, path = gather_captures(CAPTURES, [PROBE]), options.out / "demo.zarr"
-    store = store_at(path)
+    captures, store = gather_captures(CAPTURES, [PROBE]), store_at(path)
     lens = load_quietly(options.model)
     run = run_units(lens, units, Settings(steps=options.steps, frames=FRAMES), captures, path, store)
     ids = [unit.trace_id for unit in units]
-    return DemoRecord(
-        run=run, result=_analyze(path, options.out, ids), picture=str(_draw(lens, path, options.out, ids))
-    )
+    result = _analyze(path, options.out, ids)
+    _draw(lens, path, picture, ids)
+    return DemoRecord(run=run, result=result, picture=str(picture))
 
 
 def _analyze(store: Path, out: Path, traces: list[str]) -> ResultRecord:
-    from dit_lens.probing import make_probe
+    from dit_lens.probing import prepare
 
-    return analyze_one(store, make_probe(PROBE), out, traces=traces)
+    return analyze_one(prepare(store, PROBE, traces=traces), out)
 
 
-def _draw(lens: Lens, path: Path, out: Path, traces: list[str]) -> Path:
+def _draw(lens: Lens, path: Path, picture: Path, traces: list[str]) -> None:
     from dit_lens.cli.picture import draw_x0
 
-    picture = out / "x0.png"
     draw_x0(lens, [(trace_id, open_trace(path, trace_id)) for trace_id in traces]).savefig(picture, dpi=150)
-    return picture

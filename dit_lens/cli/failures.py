@@ -6,11 +6,12 @@ and a script that reads stderr are both served better by one line in the house f
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
-from cyclopts.exceptions import CycloptsError
-from pydantic import ValidationError
+from cyclopts.exceptions import CycloptsError, MissingArgumentError
+from pydantic import BaseModel, ValidationError
 
+from dit_lens.complaints import complain
 from dit_lens.errors import DitLensError
 
 __all__ = ["BadOption", "OtherSettings", "one_line", "usage_line", "validation_line"]
@@ -35,30 +36,21 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-def validation_line(error: ValidationError, prefix: str = "--") -> str:
-    """Return the first complaint of a pydantic model on one line; ``prefix`` goes before the field's name.
+def validation_line(error: ValidationError, model: type[BaseModel] | None = None) -> str:
+    """Return everything that a model of options complains about, on one line.
 
     Examples
     --------
-    >>> from pydantic import BaseModel
     >>> class Options(BaseModel):
     ...     steps: int
     >>> try:
     ...     Options(steps="x")
     ... except ValidationError as error:
-    ...     validation_line(error)
-    "--steps cannot be used; got 'x': input should be a valid integer, unable to parse string as an integer"
+    ...     validation_line(error, Options)
+    "--steps cannot be used; got 'x', allowed a whole number; write one"
     """
     problems = error.errors(include_url=False)
-    lines = [_problem_line(problem, prefix) for problem in problems]
-    return "; ".join(lines)
-
-
-def _problem_line(problem: Any, prefix: str) -> str:
-    message = str(problem["msg"])
-    field = ".".join(str(part) for part in problem["loc"])
-    reason = message[:1].lower() + message[1:]
-    return f"{prefix}{field.replace('_', '-')} cannot be used; got {problem['input']!r}: {reason}"
+    return "; ".join(dict.fromkeys(complain(problem, model, prefix="--") for problem in problems))
 
 
 def usage_line(error: CycloptsError) -> str:
@@ -70,6 +62,21 @@ def usage_line(error: CycloptsError) -> str:
     'no such thing; see dit-lens --help'
     """
     if isinstance(error.__cause__, ValidationError):
-        return validation_line(error.__cause__)
+        return validation_line(error.__cause__, _model_of(error.argument.hint if error.argument else None))
     words = " ".join(["dit-lens", *(error.command_chain or ()), "--help"])
+    if isinstance(error, MissingArgumentError) and error.argument:
+        return f"{_missing(error.argument.name, error.keyword)}, see {words}"
     return f"{one_line(error).rstrip('.')}; see {words}"
+
+
+def _missing(name: str, written: str | None) -> str:
+    """An argument that was left out, or an option that was written without its value."""
+    if written:
+        return f"{written} has no value; got nothing, allowed one value; write one after {written}"
+    return f"{name} is missing; got nothing, allowed one value; add {name}"
+
+
+def _model_of(hint: Any) -> type[BaseModel] | None:
+    """The model among what an argument may be: a command without required options may be given none at all."""
+    models = (part for part in (hint, *get_args(hint)) if isinstance(part, type) and issubclass(part, BaseModel))
+    return next(models, None)

@@ -10,7 +10,8 @@ from cyclopts import App, Parameter
 
 from dit_lens.cli.failures import BadOption
 from dit_lens.cli.output import Json, show_json, show_line, show_table, warn
-from dit_lens.cli.runs import load_quietly
+from dit_lens.cli.places import check_out
+from dit_lens.cli.runs import hush_loaders, load_quietly
 from dit_lens.errors import close_match
 
 __all__ = ["app", "list_", "show", "train"]
@@ -71,6 +72,8 @@ def train(
     if model not in TRAINABLE:
         hint = close_match(model, TRAINABLE)
         raise BadOption(f"'{model}' cannot be trained here; got '{model}', allowed {', '.join(TRAINABLE)}{hint}")
+    check_out(out)
+    hush_loaders()
     from dit_lens.tiny.train.run import train as train_tiny_wan
 
     folder = train_tiny_wan(out, recipe=recipe, device=device, progress=warn)

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from dit_lens.cli.failures import OtherSettings
+from dit_lens.cli.failures import BadOption, OtherSettings
 from dit_lens.cli.output import show_json, show_line
+from dit_lens.cli.places import check_out
 from dit_lens.cli.progress import working_on
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ __all__ = [
     "Settings",
     "UnitRecord",
     "gather_captures",
+    "hush_loaders",
     "load_quietly",
     "open_trace",
     "refuse_other_settings",
@@ -91,11 +93,30 @@ def gather_captures(captures: Sequence[str], probes: Sequence[str]) -> tuple[Cap
     >>> [capture.array for capture in gather_captures([], ["energy"])]
     ['block.out.energy']
     """
-    from dit_lens import get_probe
     from dit_lens.captures import read_captures
 
-    needed = [capture for name in probes for capture in get_probe(name)().captures()]
-    return read_captures([*captures, *needed] or DEFAULT_CAPTURES)
+    if not probes:
+        return read_captures(captures or DEFAULT_CAPTURES)
+    from dit_lens.probing import captures_for
+
+    named = read_captures(captures) if captures else ()
+    whole = {capture.array for capture in named if not capture.select.axes}
+    needed = [(name, capture) for name in probes for capture in captures_for(name) if capture.array not in whole]
+    _refuse_different_parts([("--capture", capture) for capture in named] + [(f"--for {n}", c) for n, c in needed])
+    return read_captures([*named, *(capture for _, capture in needed)] or DEFAULT_CAPTURES)
+
+
+def _refuse_different_parts(wishes: Sequence[tuple[str, Capture]]) -> None:
+    """An array holds one selection; what a probe selects cannot be joined by hand, but all of it serves everyone."""
+    first: dict[str, tuple[str, Capture]] = {}
+    for option, capture in wishes:
+        other, twin = first.setdefault(capture.array, (option, capture))
+        if twin != capture:
+            all_of_it = f"{capture.site}:{capture.reduction}"
+            raise BadOption(
+                f"{other} and {option} record different parts of {capture.array}; got '{twin}' and '{capture}', "
+                f"allowed one selection; write --capture {all_of_it} to record all of it, which holds both"
+            )
 
 
 def store_at(out: Path) -> Store | None:
@@ -103,14 +124,25 @@ def store_at(out: Path) -> Store | None:
     from dit_lens_stores import create_store
 
     free = not out.exists() or (out.is_dir() and not any(out.iterdir()))
-    return None if free else create_store(out)
+    if not free:
+        return create_store(out)
+    check_out(out)
+    return None
 
 
-def load_quietly(model: str, *, dtype: str | None = None, device: str | None = None) -> Lens:
-    """Load a model without the loaders' own messages: stderr is for progress and for what is wrong."""
+def hush_loaders() -> None:
+    """Keep diffusers and transformers from writing to stderr, which is for progress and for what is wrong.
+
+    It has to come before the first import of them, and does not overrule what the user set.
+    """
     quiet = {"TRANSFORMERS_VERBOSITY": "error", "DIFFUSERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     for name, value in quiet.items():
         os.environ.setdefault(name, value)
+
+
+def load_quietly(model: str, *, dtype: str | None = None, device: str | None = None) -> Lens:
+    """Load a model without the loaders' own messages."""
+    hush_loaders()
     from dit_lens import load
 
     return load(model, dtype=dtype, device=device)
@@ -185,7 +217,8 @@ def refuse_other_settings(trace_id: str, manifest: Mapping[str, object], facts: 
                 "other weights, allowed the same" if name == "weights_sha256" else f"{name} {wanted}, allowed {there}"
             )
             raise OtherSettings(
-                f"trace '{trace_id}' is complete with other settings; got {shown}; choose another --out"
+                f"trace '{trace_id}' is complete with other settings; got {shown}; choose another --out, "
+                "or remove the store to trace again"
             )
 
 

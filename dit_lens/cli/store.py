@@ -29,7 +29,7 @@ class ArrayRecord(BaseModel):
 
 
 class TraceRecord(BaseModel):
-    """One trace: its id, its status, and its arrays if it is complete."""
+    """One trace: its id, its status, and its arrays; those of a trace that is not complete may hold gaps."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -28,7 +28,7 @@ def array_specs(captures: Sequence[Resolved], layout: Layout, video: bool) -> li
             labels=dict(resolved.labels),
             event_dims=resolved.event_dims,
             dtype="float32",
-            attrs=_attributes(resolved, layout),
+            attrs=_attributes(resolved),
         )
         for resolved in captures
     ]
@@ -55,14 +55,15 @@ def _by_token(values: Any) -> dict[int, int]:
     return {token: int(value) for token, value in enumerate(values)}
 
 
-def _attributes(resolved: Resolved, layout: Layout) -> dict[str, Any]:
+def _attributes(resolved: Resolved) -> dict[str, Any]:
+    """What an array is; the dtype in which the model computed it is known only when it comes (``Recorder``)."""
     capture = resolved.capture
     site, reduction = SITES[capture.site], REDUCTIONS[capture.reduction]
     return {
         "site": site.name,
         "reduction": reduction.name,
         "selection": str(capture.select),
-        "source_dtype": layout.dtype if site.name in ("block.out", "velocity", "velocity.guided") else "float32",
+        "source_dtype": "unknown",
         "units": "1",
         "long_name": f"{site.meaning}: {reduction.meaning}",
     }

@@ -20,6 +20,7 @@ __all__ = ["BATCHED", "Clock"]
 BATCHED = "cond_uncond"
 """The context name of pipelines that run both branches as rows of one batch."""
 _BATCHED_ROWS = ("uncond", "cond")
+_LISTED = 6
 
 
 class Clock:
@@ -76,11 +77,23 @@ class Clock:
         self._calls += 1
 
     def follow(self, timestep: float | None) -> None:
-        """Check the step against the pipeline's timestep, and catch up if steps were passed over."""
+        """Check the step against the pipeline's timestep, and catch up if steps were passed over.
+
+        Raises
+        ------
+        UnexpectedVisit
+            If the timestep is over, or was never planned.
+        """
         steps = [step for step, planned in enumerate(self._layout.timesteps) if planned == timestep]
         ahead = [step for step in steps if step >= self.step]
         if ahead:
             self.step = ahead[0]
+        elif timestep is not None and not steps:
+            raise UnexpectedVisit(
+                f"the run came to a timestep that was not planned at {self.address(None, None, 'scheduler.step')}; got "
+                f"{timestep}, allowed {_listed(self._layout.timesteps)}; let the pipeline set its timesteps from the "
+                f"number of steps alone"
+            )
         elif steps or self.step >= self._layout.steps:
             step = steps[-1] if steps else self._layout.steps - 1
             at = Address(self._layout.experts[step], None, step, None, "scheduler.step")
@@ -115,3 +128,9 @@ class Clock:
             f"{name or f'call {self._calls + 1} of the step'}, allowed {', '.join(branches)}; the adapter must "
             f"name all branches"
         )
+
+
+def _listed(timesteps: tuple[float, ...]) -> str:
+    """The first few timesteps in words."""
+    more = len(timesteps) - _LISTED
+    return ", ".join(f"{timestep:g}" for timestep in timesteps[:_LISTED]) + (f" and {more} more" if more > 0 else "")

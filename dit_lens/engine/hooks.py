@@ -22,7 +22,7 @@ from dit_lens.address import Address
 from dit_lens.engine.clock import Clock
 from dit_lens.engine.errors import UnexpectedVisit
 from dit_lens.engine.layout import Layout
-from dit_lens.engine.recorder import Recorder
+from dit_lens.engine.recorder import Recorder, check_shape
 from dit_lens.engine.scheduler import StepCall, observed_scheduler
 from dit_lens.engine.solver import clean_latent, step_index
 
@@ -76,13 +76,14 @@ class _Watch:
         return hook
 
     def on_layer(self, number: int, kind: Stack) -> Callable[..., None]:
-        frames, rows, columns = self._layout.tokens
+        (frames, rows, columns), channels = self._layout.tokens, self._layout.channels
 
         def hook(_module: Any, _args: Any, output: Any) -> None:
             for branch, values_NC in self._rows(kind.video_of(output)):
                 address = self.clock.address(branch, number, "block.out")
                 if self._recorder.wants(address):
-                    self._recorder.record(address, values_NC.reshape(frames, rows * columns, -1))
+                    check_shape(address, values_NC, (frames * rows * columns, channels))
+                    self._recorder.record(address, values_NC.reshape(frames, rows * columns, channels))
 
         return hook
 

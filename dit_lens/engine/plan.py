@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from PIL import Image
+
 from dit_lens.adapters.family import Family
 from dit_lens.engine.errors import BadRequest, UnknownModel, Untraceable
 from dit_lens.engine.layout import Layout
@@ -39,8 +41,9 @@ def check_request(request: Generation) -> None:
             _check_number(name, value, 1, 2**16, "leave it out for the model's own")
     for name in ("guidance", "guidance_2"):
         value = getattr(request, name)
-        if value is not None and not math.isfinite(value):
-            raise BadRequest(f"the generation has no such {name}; got {value}, allowed a finite number; try 3.0")
+        if value is not None and not (isinstance(value, float) and math.isfinite(value)):
+            raise BadRequest(f"the generation has no such {name}; got {value!r}, allowed a finite number; try 3.0")
+    _check_words_and_image(request)
 
 
 def plan_size(request: Generation, default: Size | None, family: Family) -> Size:
@@ -135,6 +138,22 @@ def _depth(family: Family, denoisers: dict[str, Any]) -> int:
             f"the experts share no layer axis; got {got} layers, allowed the same number; trace them as two pipelines"
         )
     return next(iter(depths.values()))
+
+
+def _check_words_and_image(request: Generation) -> None:
+    for name in ("prompt", "negative_prompt"):
+        words = getattr(request, name)
+        if not isinstance(words, str):
+            raise BadRequest(
+                f"the generation has no such {name}; got {type(words).__name__}, allowed one text; "
+                f"trace one video at a time"
+            )
+    image: object = request.image
+    if image is not None and not isinstance(image, Image.Image):
+        raise BadRequest(
+            f"the generation has no such image; got {type(image).__name__}, allowed a PIL image or None; "
+            f"open it with PIL.Image.open or PIL.Image.fromarray"
+        )
 
 
 def _check_number(name: str, value: object, lowest: int, highest: int, remedy: str) -> None:

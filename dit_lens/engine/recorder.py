@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 
@@ -22,7 +23,7 @@ from dit_lens.engine.reductions import REDUCERS, to_host
 from dit_lens.selection import Term
 from dit_lens_stores import TraceWriter
 
-__all__ = ["CLOCK_SITE", "Recorder"]
+__all__ = ["CLOCK_SITE", "Recorder", "check_shape"]
 
 CLOCK_SITE = "scheduler.step"
 """Stands for a step itself: sigma, timestep and expert must be reported once for every step, captured or not."""
@@ -66,7 +67,8 @@ class Recorder:
                 self._sinks.setdefault(address, []).append(_Sink(resolved, event))
         self._steps = {int(step) for resolved in captures for step in resolved.labels["step"]}
         self._seen: set[Address] = set()
-        self.dtypes: dict[str, str] = {}
+        self._shapes = {site: _shape(site, layout) for site in {address.site for address in self._sinks}}
+        self._dtypes: dict[str, set[torch.dtype]] = {}
 
     @property
     def sites(self) -> frozenset[str]:
@@ -83,15 +85,17 @@ class Recorder:
         Raises
         ------
         UnexpectedVisit
-            If it came before.
+            If it came before, or has another shape than the plan.
         """
         sinks = self._sinks.get(address)
         if sinks is None:
             return
         self._visit(address)
-        self.dtypes[address.site] = str(tensor.dtype).removeprefix("torch.")
+        check_shape(address, tensor, self._shapes[address.site])
         for sink in sinks:
-            self._writer.write(sink.resolved.capture.array, sink.event, to_host(sink.values(tensor)))
+            array = sink.resolved.capture.array
+            self._dtypes.setdefault(array, set()).add(tensor.dtype)
+            self._writer.write(array, sink.event, to_host(sink.values(tensor)))
 
     def mark_step(self, step: int, expert: str, sigma: float, timestep: float) -> None:
         """Take what the scheduler reports of a step."""
@@ -99,6 +103,17 @@ class Recorder:
         if step in self._steps:
             for name, value in (("sigma", sigma), ("timestep", timestep), ("expert", expert)):
                 self._writer.set_coordinate(name, step, value)
+
+    @property
+    def source_dtypes(self) -> dict[str, str]:
+        """The dtype in which each array came; the widest, if it came in several (some schedulers change it)."""
+        widest = {array: reduce(torch.promote_types, dtypes) for array, dtypes in self._dtypes.items()}
+        return {array: str(dtype).removeprefix("torch.") for array, dtype in widest.items()}
+
+    def note_dtypes(self) -> None:
+        """Write into the store what is known of the dtypes."""
+        for array, dtype in self.source_dtypes.items():
+            self._writer.set_array_attribute(array, "source_dtype", dtype)
 
     def missing(self) -> tuple[Address, ...]:
         """Every expected address that has not come, in the order of the run."""
@@ -129,3 +144,30 @@ class Recorder:
                 (address,),
             )
         self._seen.add(address)
+
+
+def check_shape(address: Address, tensor: torch.Tensor, planned: tuple[int, ...]) -> None:
+    """Refuse a tensor of another shape: reshaped or selected from, it would be recorded under wrong labels.
+
+    Raises
+    ------
+    UnexpectedVisit
+        Naming both shapes.
+
+    Examples
+    --------
+    >>> check_shape(Address("transformer", None, 0, None, "latent"), torch.zeros(2, 3), (2, 4))
+    Traceback (most recent call last):
+    ...
+    dit_lens.engine.errors.UnexpectedVisit: ...transformer/step 0/latent; got (2, 3), allowed (2, 4); ...
+    """
+    if tuple(tensor.shape) != planned:
+        raise UnexpectedVisit(
+            f"the run came with another shape than planned to {address}; got {tuple(tensor.shape)}, allowed {planned}; "
+            f"correct the adapter's grid, width or latent shape",
+            (address,),
+        )
+
+
+def _shape(site: str, layout: Layout) -> tuple[int, ...]:
+    return tuple(len(layout.labels(dim, site)) for dim in SITES[site].value_dims)

@@ -52,9 +52,9 @@ def run_traced(
     on_step: Callable[[int, int], None] | None = None,
 ) -> Outcome:
     """Run and record; the trace is complete in the store when this returns, and failed when it raises."""
-    recorder = Recorder(writer, captures, layout)
     video = None
     try:
+        recorder = Recorder(writer, captures, layout)
         start = time.perf_counter()
         with attached(pipeline, family, layout, recorder, on_step):
             latents = _call(pipeline, family, request, size)
@@ -63,12 +63,23 @@ def run_traced(
         if "video" in writer.arrays:
             video = decode(pipeline, family, latents)
             writer.write("video", {}, video)
-        writer.update_manifest({"source_dtypes": recorder.dtypes, "seconds": round(seconds, 3)})
+        recorder.note_dtypes()
+        writer.update_manifest({"source_dtypes": recorder.source_dtypes, "seconds": round(seconds, 3)})
+        writer.finish()
     except BaseException as error:  # also an interrupt: the store must never show a half trace as running
-        writer.fail(f"{type(error).__name__}: {error}")
+        _give_up(writer, error)
         raise
-    writer.finish()
     return latents, video, seconds
+
+
+def _give_up(writer: TraceWriter, error: BaseException) -> None:
+    """Mark the trace failed; if that fails as well, the first error is still the one that is raised."""
+    if writer.status != "running":
+        return
+    try:
+        writer.fail(f"{type(error).__name__}: {error}")
+    except Exception as second:
+        error.add_note(f"the trace could not be marked failed: {type(second).__name__}: {second}")
 
 
 @torch.no_grad()

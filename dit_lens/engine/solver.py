@@ -15,7 +15,11 @@ from typing import Any
 
 import torch
 
+from dit_lens.engine.errors import Untraceable
+
 __all__ = ["Schedule", "clean_latent", "is_flow", "schedule_of", "step_index"]
+
+_NEEDED = ("sigmas", "step_index", "begin_index")
 
 
 @dataclass(frozen=True)
@@ -29,12 +33,23 @@ class Schedule:
 def schedule_of(scheduler: Any, steps: int) -> Schedule:
     """The schedule of a run, asked of a copy, so that the scheduler itself is not touched.
 
+    Raises
+    ------
+    Untraceable
+        If the scheduler has no sigmas.
+
     Examples
     --------
     >>> from diffusers import FlowMatchEulerDiscreteScheduler
     >>> schedule_of(FlowMatchEulerDiscreteScheduler(), 2).sigmas
     (1.0, 0.0010000000474974513)
     """
+    lacking = [name for name in _NEEDED if not hasattr(scheduler, name)]
+    if lacking:
+        raise Untraceable(
+            f"the scheduler cannot be traced; got {type(scheduler).__name__} without {', '.join(lacking)}, allowed one "
+            f"that steps through sigmas, such as UniPCMultistepScheduler; exchange pipeline.scheduler"
+        )
     twin = copy.deepcopy(scheduler)
     twin.set_timesteps(steps)
     timesteps = tuple(float(timestep) for timestep in twin.timesteps)

@@ -15,11 +15,12 @@ from dit_lens.probing.errors import (
 from dit_lens.probing.params import build_probe
 from dit_lens.probing.protocol import API_VERSION, Labels, Probe, State, reasons_against
 from dit_lens.probing.registry import ProbeRow, get_probe, list_probes, package_of
-from dit_lens.probing.results import load_result, save_result
-from dit_lens.probing.run import analyze, draw_result, make_probe
+from dit_lens.probing.results import check_free, is_result, load_result, save_result
+from dit_lens.probing.run import Analysis, analyze, captures_for, draw_result, make_probe, prepare
 
 __all__ = [
     "API_VERSION",
+    "Analysis",
     "BadParams",
     "BrokenProbe",
     "Labels",
@@ -36,12 +37,16 @@ __all__ = [
     "UnknownProbe",
     "analyze",
     "build_probe",
+    "captures_for",
+    "check_free",
     "draw_result",
     "get_probe",
+    "is_result",
     "list_probes",
     "load_result",
     "make_probe",
     "package_of",
+    "prepare",
     "reasons_against",
     "save_result",
 ]

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from dit_lens.complaints import complain
 from dit_lens.probing.errors import BadParams, ProbeFailed
 from dit_lens.probing.protocol import Probe
 from dit_lens_stores.errors import DitLensError, close_match
@@ -76,14 +77,12 @@ def params_of(probe: type[Probe], params: Mapping[str, Any]) -> BaseModel:
     try:
         return probe.Params.model_validate(dict(params))
     except ValidationError as error:
-        raise BadParams(f"probe '{probe.name}' refuses its parameters; {_one_line(error)}") from error
+        raise BadParams(f"probe '{probe.name}' refuses its parameters: {_one_line(error, probe.Params)}") from error
 
 
-def _one_line(error: ValidationError) -> str:
-    """Pydantic's report without its links and line breaks: each parameter, what was given, what is allowed."""
-    parts = []
-    for item in error.errors(include_url=False):
-        where = ".".join(str(part) for part in item["loc"]) or "all together"
-        # A union reports each of its members; the part after the parameter's name says which, and helps nobody.
-        parts.append(f"{where.split('.')[0]}: got {item['input']!r}, allowed: {item['msg']}")
-    return "; ".join(dict.fromkeys(parts))
+def _one_line(error: ValidationError, params: type[BaseModel]) -> str:
+    """Pydantic's report without its links and line breaks; a union reports each of its members, the first is enough."""
+    first: dict[str, str] = {}
+    for problem in error.errors(include_url=False):
+        first.setdefault(str(problem["loc"][:1]), complain(problem, params))
+    return "; ".join(first.values())

@@ -14,7 +14,7 @@ import xarray as xr
 
 from dit_lens.probing.errors import NotAResult, ResultExists
 
-__all__ = ["load_result", "save_result"]
+__all__ = ["check_free", "is_result", "load_result", "save_result"]
 
 MARK, FORMAT = "dit_lens_result", "1.0"
 
@@ -48,9 +48,7 @@ def save_result(result: xr.Dataset, path: str | Path) -> Path:
     True
     """
     path = Path(path)
-    if _is_in_the_way(path):
-        message = f"the result cannot be saved at '{path}'; got something that is no result, allowed a free path"
-        raise ResultExists(f"{message} or an earlier result; choose another path")
+    check_free(path)
     fresh = path.with_name(f".{path.name}.{os.getpid()}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -60,6 +58,43 @@ def save_result(result: xr.Dataset, path: str | Path) -> Path:
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return path
+
+
+def check_free(path: str | Path) -> None:
+    """Raise if something that is no result lies where a result is going to be saved.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Raises
+    ------
+    ResultExists
+
+    Examples
+    --------
+    >>> folder = getfixture("tmp_path")
+    >>> check_free(folder / "energy.zarr")
+    >>> _ = (folder / "notes.txt").write_text("keep me")
+    >>> check_free(folder / "notes.txt")
+    Traceback (most recent call last):
+    ...
+    dit_lens.probing.errors.ResultExists: the result cannot be saved at '...notes.txt'; ...
+    """
+    if _is_in_the_way(Path(path)):
+        message = f"the result cannot be saved at '{path}'; got something that is no result, allowed a free path"
+        raise ResultExists(f"{message} or an earlier result; choose another path")
+
+
+def is_result(path: str | Path) -> bool:
+    """Whether a saved result lies at a path.
+
+    Examples
+    --------
+    >>> is_result("no-such-result.zarr")
+    False
+    """
+    return bool(_format_of(Path(path)))
 
 
 def load_result(path: str | Path) -> xr.Dataset:

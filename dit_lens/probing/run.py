@@ -11,28 +11,29 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
+from dit_lens.captures import Capture
+from dit_lens.probing.blame import blame, who
 from dit_lens.probing.chunks import TraceCut, cut_trace
 from dit_lens.probing.errors import BadParams, NothingToAnalyze, ProbeFailed
 from dit_lens.probing.fold import Fold
 from dit_lens.probing.params import build_probe
 from dit_lens.probing.protocol import Probe
-from dit_lens.probing.registry import get_probe, one_line, package_of
+from dit_lens.probing.registry import get_probe, package_of
 from dit_lens_stores import open_store
-from dit_lens_stores.errors import DitLensError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from dit_lens_stores import Store
 
-__all__ = ["analyze", "draw_result", "make_probe"]
+__all__ = ["Analysis", "analyze", "captures_for", "draw_result", "make_probe", "prepare"]
 
 Progress = Callable[[int, int], None]
 
@@ -82,16 +83,71 @@ def analyze(
     >>> result.attrs["probe"], result.attrs["traces"]
     ('energy', ['a', 'b'])
     """
+    return prepare(store, probe, params, traces).run(progress)
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A probe and the traces that it will read, after everything that could be wrong with them was looked for.
+
+    Attributes
+    ----------
+    probe : Probe
+    cuts : tuple of TraceCut
+    skipped : tuple of str
+        Traces that are left out because they are not complete.
+    """
+
+    probe: Probe
+    cuts: tuple[TraceCut, ...]
+    skipped: tuple[str, ...]
+
+    def run(self, progress: Progress | None = None) -> xr.Dataset:
+        """Compute the result."""
+        result = _stream(self.probe, self.cuts, progress)
+        return result.assign_attrs(_provenance(self.probe, self.cuts, self.skipped))
+
+
+def prepare(
+    store: Store | str | Path,
+    probe: str | type[Probe] | Probe,
+    params: Mapping[str, Any] | None = None,
+    traces: Sequence[str] | None = None,
+) -> Analysis:
+    """Check what ``analyze`` is given, without computing anything: several probes are all checked before one runs.
+
+    The parameters and the errors are those of ``analyze``.
+
+    Examples
+    --------
+    >>> from dit_lens.testing import synthetic_store
+    >>> store = synthetic_store(getfixture("tmp_path") / "x.zarr", ["block.out:energy"])
+    >>> [cut.trace_id for cut in prepare(store, "energy").cuts]
+    ['a', 'b']
+    """
     ready = make_probe(probe, params)
     store = open_store(store) if isinstance(store, str | Path) else store
     chosen, skipped = _choose(store, traces)
-    with _blame(ready, "captures"):
-        cuts = [cut_trace(trace_id, store[trace_id], ready) for trace_id in chosen]
+    with blame(ready, "captures"):
+        cuts = tuple(cut_trace(trace_id, store[trace_id], ready) for trace_id in chosen)
     if check := getattr(ready, "check", None):
-        with _blame(ready, "check"):
+        with blame(ready, "check"):
             check({cut.trace_id: cut.labels for cut in cuts})
-    result = _stream(ready, cuts, progress)
-    return result.assign_attrs(_provenance(ready, cuts, skipped))
+    return Analysis(ready, cuts, tuple(skipped))
+
+
+def captures_for(probe: str | type[Probe] | Probe) -> tuple[Capture, ...]:
+    """What a trace must hold for a probe; if the probe cannot say, the message names it and its package.
+
+    Examples
+    --------
+    >>> [str(capture) for capture in captures_for("energy")]
+    ['block.out:energy']
+    """
+    ready = make_probe(probe)
+    with blame(ready, "captures"):
+        return tuple(wish if isinstance(wish, Capture) else Capture.parse(wish) for wish in ready.captures())
+    raise AssertionError("unreachable")  # for type checkers, as in draw_result
 
 
 def make_probe(probe: str | type[Probe] | Probe, params: Mapping[str, Any] | None = None) -> Probe:
@@ -123,7 +179,7 @@ def draw_result(probe: Probe, result: xr.Dataset) -> dict[str, Figure]:
     >>> sorted(draw_result(probe, result))
     ['layer_over_steps', 'layers_by_frames']
     """
-    with _blame(probe, "draw"):
+    with blame(probe, "draw"):
         return probe.draw(result)
     raise AssertionError("unreachable")  # for type checkers: the block above either returns or raises
 
@@ -148,35 +204,16 @@ def _stream(probe: Probe, cuts: Sequence[TraceCut], progress: Progress | None) -
     for cut in cuts:
         for place in cut.places:
             chunk = cut.chunk(place)
-            with _blame(probe, "map or combine", cut.trace_id, place):
+            with blame(probe, "map or combine", cut.trace_id, place):
                 fold.add(probe.map(chunk))
             done += 1
             if progress:
                 progress(done, total)
-    with _blame(probe, "finish"):
+    with blame(probe, "finish"):
         result = probe.finish(fold.result())
     if not isinstance(result, xr.Dataset):
-        raise ProbeFailed(f"{_who(probe)} failed in finish; got a {type(result).__name__}, allowed an xarray.Dataset")
+        raise ProbeFailed(f"{who(probe)} failed in finish; got a {type(result).__name__}, allowed an xarray.Dataset")
     return result
-
-
-@contextmanager
-def _blame(probe: Probe, method: str, trace_id: str = "", place: Mapping[str, int] | None = None) -> Iterator[None]:
-    """Name the probe and its package when its own code raises."""
-    try:
-        yield
-    except DitLensError:
-        raise
-    except Exception as error:
-        labels = " ".join(f"{dim} {label}" for dim, label in (place or {}).items())
-        where = f" on trace '{trace_id}' {labels}".rstrip() if trace_id else ""
-        reason = one_line(f"{type(error).__name__}: {error}")
-        raise ProbeFailed(f"{_who(probe)} failed in {method}{where}; got {reason}; report it there") from error
-
-
-def _who(probe: Probe) -> str:
-    package = package_of(type(probe)) or f"module {type(probe).__module__}"
-    return f"probe '{probe.name}' {probe.version} of {package}"
 
 
 def _provenance(probe: Probe, cuts: Sequence[TraceCut], skipped: Sequence[str]) -> dict[str, Any]:

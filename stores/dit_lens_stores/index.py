@@ -82,6 +82,8 @@ def read_root(path: Path, action: str = "open_store") -> dict[str, Any]:
 def write_entry(path: Path, trace_id: str, entry: Mapping[str, Any]) -> None:
     """Set one entry of the index, leaving the others as they are on disk now.
 
+    The caller holds the store's lock (`dit_lens_stores.claim.locked`): this reads all entries and writes all of them.
+
     Examples
     --------
     >>> from dit_lens_stores import create_store

@@ -9,7 +9,8 @@ and warns.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ __all__ = ["OWN_LABELS", "CoordinateArray", "Plan", "allocate", "make_plan"]
 
 OWN_LABELS = "own_labels"
 """Attribute of an array: for each dimension of which it holds fewer labels than the trace, those that it holds."""
+Held = Callable[[], AbstractContextManager[None]]
 _FILL: dict[str, Any] = {"float64": np.nan, "int64": -1, "str": ""}
 _MARK_ATTRS: dict[str, Any] = {
     "flag_values": [0, 1, 2],
@@ -121,13 +123,17 @@ def make_plan(arrays: Sequence[ArraySpec], coordinates: Sequence[Coordinate]) ->
     return Plan(tuple(arrays), tuple(coordinates), labels, layouts, values)
 
 
-def allocate(group: zarr.Group, plan: Plan) -> tuple[dict[str, ArrayWriter], dict[str, CoordinateArray]]:
+def allocate(
+    group: zarr.Group, plan: Plan, held: Held = nullcontext
+) -> tuple[dict[str, ArrayWriter], dict[str, CoordinateArray]]:
     """Create everything that the plan names inside an empty group.
 
     Parameters
     ----------
     group : zarr.Group
     plan : Plan
+    held : callable, optional
+        For the writers: makes the context in which the disk is written.
 
     Returns
     -------
@@ -145,7 +151,7 @@ def allocate(group: zarr.Group, plan: Plan) -> tuple[dict[str, ArrayWriter], dic
         kind = "int64" if isinstance(labels[0], int) else "str"
         _write_vector(group, dim, dim, _vector(kind, labels), {})
     coordinates = {spec.name: _allocate_coordinate(group, spec, plan) for spec in plan.coordinates}
-    return {spec.name: _allocate_array(group, spec, plan) for spec in plan.arrays}, coordinates
+    return {spec.name: _allocate_array(group, spec, plan, held) for spec in plan.arrays}, coordinates
 
 
 def _allocate_coordinate(group: zarr.Group, spec: Coordinate, plan: Plan) -> CoordinateArray:
@@ -153,8 +159,8 @@ def _allocate_coordinate(group: zarr.Group, spec: Coordinate, plan: Plan) -> Coo
     return CoordinateArray(array, plan.values[spec.name].copy(), plan.labels[spec.dim], spec)
 
 
-def _allocate_array(group: zarr.Group, spec: ArraySpec, plan: Plan) -> ArrayWriter:
-    fewer = {dim: list(held) for dim, held in spec.labels.items() if len(held) < len(plan.labels[dim])}
+def _allocate_array(group: zarr.Group, spec: ArraySpec, plan: Plan, held: Held) -> ArrayWriter:
+    fewer = {dim: list(own) for dim, own in spec.labels.items() if len(own) < len(plan.labels[dim])}
     attrs = as_json(spec.name, spec.attrs) | ({OWN_LABELS: fewer} if fewer else {})
     layout = plan.layouts[spec.name]
     array = group.create_array(spec.name, attributes=attrs, **array_options(spec, layout))
@@ -170,7 +176,7 @@ def _allocate_array(group: zarr.Group, spec: ArraySpec, plan: Plan) -> ArrayWrit
         config={"write_empty_chunks": True},
     )
     done[...] = marks
-    return ArrayWriter(spec, plan.labels, layout, array, done)
+    return ArrayWriter(spec, plan.labels, layout, array, done, held)
 
 
 def _write_vector(

@@ -7,6 +7,7 @@ caller says so: NaN that was never computed must not be taken for data.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ import xarray as xr
 from dit_lens_stores.errors import UnknownArray, close_match
 from dit_lens_stores.index import read_attributes
 from dit_lens_stores.prepare import OWN_LABELS
+from dit_lens_stores.presence import lost_events, lost_files
 from dit_lens_stores.schema import DONE_SUFFIX, EXPECTED, Event
 
 __all__ = ["Trace"]
@@ -93,7 +95,9 @@ class Trace:
 
     @cached_property
     def _stored(self) -> xr.Dataset:
-        stored: xr.Dataset = xr.open_zarr(str(self.path), group=self.id, consolidated=False, chunks=None)
+        with warnings.catch_warnings():  # a killed or still running writer may leave Zarr's temporary file there
+            warnings.filterwarnings("ignore", r"Object at \S+\.partial is not recognized")
+            stored: xr.Dataset = xr.open_zarr(str(self.path), group=self.id, consolidated=False, chunks=None)
         stored.attrs = {}  # the manifest has its own place
         return stored
 
@@ -120,18 +124,24 @@ class Trace:
     def missing(self) -> list[tuple[str, Event]]:
         """List the events that are expected and not on disk, as (array, event).
 
-        The event is empty for an array whose marks are not even there.
+        An event whose file was lost since is among them. The event is empty for an array whose marks are not even
+        there.
         """
         return [(name, event) for name in self.arrays for event in self._missing_of(name)]
+
+    def lost(self) -> tuple[str, ...]:
+        """List the files that were written and are gone, as paths inside the store; Zarr reads them as NaN."""
+        files = lost_files(self.path / self.id, self.arrays, str(self._attrs.get("coordinates", "")).split())
+        return tuple(f"{self.id}/{file}" for file in files)
 
     def _missing_of(self, name: str) -> list[Event]:
         if name + DONE_SUFFIX not in self._stored:  # killed while the trace was being laid out
             return [{}]
-        marks = self._stored[name + DONE_SUFFIX]
+        marks, lost = self._stored[name + DONE_SUFFIX], lost_events(self.path / self.id, name)
+        wanted = {tuple(at.tolist()) for at in np.argwhere(marks.values == EXPECTED)} | set(lost)
         labels = [marks.indexes[dim].tolist() for dim in marks.dims]
         return [
-            {str(dim): held[i] for dim, held, i in zip(marks.dims, labels, at, strict=True)}
-            for at in np.argwhere(marks.values == EXPECTED)
+            {str(dim): held[i] for dim, held, i in zip(marks.dims, labels, at, strict=True)} for at in sorted(wanted)
         ]
 
     def _own_labels(self, name: str) -> dict[str, Any]:

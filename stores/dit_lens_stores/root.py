@@ -15,6 +15,7 @@ from typing import Any
 
 import zarr
 
+from dit_lens_stores.claim import Claim, check_free, locked
 from dit_lens_stores.errors import NotDone, StoreError, StoreExists, UnknownTrace, close_match
 from dit_lens_stores.index import FORMAT_KEY, as_json, now, read_attributes, read_root, summarise, write_entry
 from dit_lens_stores.prepare import allocate, make_plan
@@ -93,7 +94,7 @@ class Store:
         Raises
         ------
         StoreExists
-            If the trace is complete already.
+            If the trace is complete already, or something else has its name; it is left untouched.
         StoreError
             If the store was opened for reading, or what it shall hold does not fit together; nothing is written.
         """
@@ -104,16 +105,14 @@ class Store:
             )
         check_trace_id(trace_id)
         plan, manifest = make_plan(arrays, coordinates), as_json("manifest", manifest)
-        if trace_id in self and self.status(trace_id) == "complete":
-            raise StoreExists(
-                f"begin refused trace '{trace_id}' in '{self.path}'; got the id of a complete trace, allowed a new id "
-                f"or one that is not complete; choose another id"
-            )
-        names, created = [spec.name for spec in plan.arrays], now()
-        start = {"status": "running", "created": created, "finished": None, "arrays": names}
-        write_entry(self.path, trace_id, start | summarise(manifest))
-        group = self._empty_group(trace_id, start | {"manifest": manifest, "coordinates": " ".join(plan.values)})
-        return TraceWriter(self.path, group, *allocate(group, plan))
+        start = {"status": "running", "created": now(), "finished": None, "arrays": [spec.name for spec in plan.arrays]}
+        details = {"manifest": manifest, "coordinates": " ".join(plan.values)}
+        claim = Claim(self.path, trace_id)
+        with locked(self.path):  # until all is laid out, so that of two that begin at once the later one has it whole
+            check_free(self.path, trace_id)
+            write_entry(self.path, trace_id, start | summarise(manifest))
+            group = claim.make_group(start | details)
+            return TraceWriter(claim, group, *allocate(group, plan, claim.held))
 
     def get(self, trace_id: str, partial: bool = False) -> Trace:
         """Open one trace.
@@ -131,7 +130,7 @@ class Store:
         Raises
         ------
         NotDone
-            If it is not complete and ``partial`` was not given.
+            If it is not complete, or files of it were lost, and ``partial`` was not given.
         UnknownTrace
             If there is none of that id.
 
@@ -144,6 +143,8 @@ class Store:
         """
         self._check_known(trace_id)
         trace = Trace(self.path, trace_id)
+        if not partial and trace.status == "complete":
+            _check_files(trace)
         if partial or trace.status == "complete":
             return trace
         missing = list_events(trace.missing()) or "nothing" if trace.arrays else "everything"
@@ -167,12 +168,6 @@ class Store:
     def __repr__(self) -> str:
         lines = [f"  {trace_id:24} {entry.get('status')}" for trace_id, entry in self.index.items()]
         return "\n".join([f"<dit-lens store '{self.path}': {len(lines)} traces>", *lines])
-
-    def _empty_group(self, trace_id: str, attributes: dict[str, Any]) -> zarr.Group:
-        root = zarr.open_group(self.path, mode="r+", zarr_format=3)
-        if (self.path / trace_id).exists():
-            del root[trace_id]
-        return root.create_group(trace_id, attributes=attributes)
 
     def _check_known(self, trace_id: str) -> None:
         known = self.traces
@@ -209,17 +204,13 @@ def create_store(path: str | Path) -> Store:
     ()
     """
     path = Path(path)
-    if FORMAT_KEY in (read_attributes(path) or {}):
-        read_root(path, "create_store")
-        return Store(path, writable=True)
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        got = "a folder that is no dit-lens store" if path.is_dir() else "a file"
-        raise StoreExists(
-            f"create_store refused '{path}'; got {got}, allowed a new path, an empty folder or a dit-lens store; "
-            f"choose another path"
-        )
-    attributes = {FORMAT_KEY: FORMAT, "created": now(), "software": _software(), "traces": {}}
-    zarr.create_group(path, zarr_format=3, attributes=attributes)
+    if path.exists() and not path.is_dir():
+        raise _in_the_way(path, "a file")
+    path.mkdir(parents=True, exist_ok=True)
+    with locked(path):  # of two that make it at once, the second opens what the first has made
+        if FORMAT_KEY not in (read_attributes(path) or {}):
+            _make_store(path)
+    read_root(path, "create_store")
     return Store(path, writable=True)
 
 
@@ -250,6 +241,33 @@ def open_store(path: str | Path) -> Store:
     path = Path(path)
     read_root(path)
     return Store(path, writable=False)
+
+
+def _make_store(path: Path) -> None:
+    if any(path.iterdir()):
+        raise _in_the_way(path, "a folder that is no dit-lens store")
+    attributes = {FORMAT_KEY: FORMAT, "created": now(), "software": _software(), "traces": {}}
+    zarr.create_group(path, zarr_format=3, attributes=attributes)
+
+
+def _in_the_way(path: Path, got: str) -> StoreExists:
+    return StoreExists(
+        f"create_store refused '{path}'; got {got}, allowed a new path, an empty folder or a dit-lens store; choose "
+        f"another path"
+    )
+
+
+def _check_files(trace: Trace) -> None:
+    if not (lost := trace.lost()):
+        return
+    files = f"'{lost[0]}'" + (f" and {len(lost) - 1} more" if len(lost) > 1 else "")
+    parts = [file.split("/") for file in lost]
+    only_values = all(name in trace.arrays and last != "zarr.json" for _, name, *_, last in parts)
+    held = list_events(trace.missing()) if only_values else "labels, marks or metadata"  # no events without labels
+    raise NotDone(
+        f"trace '{trace.id}' has lost files in '{trace.path}'; got no {files}, which held {held}, allowed every file "
+        f"that was written; copy the store again, or read the rest with get('{trace.id}', partial=True)"
+    )
 
 
 def _software() -> dict[str, str]:

@@ -40,6 +40,7 @@ EXPECTED, WRITTEN, NOT_PART = 0, 1, 2
 Label = int | str
 Event = dict[str, Label]
 _DTYPES = ("float32", "uint8")
+_TAKEN = "zarr.json"  # beside the traces lies the root group's own file
 _TRACE_ID = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
@@ -190,7 +191,7 @@ def check_trace_id(trace_id: str) -> str:
     Parameters
     ----------
     trace_id : str
-        Lower-case letters, digits, ``.``, ``_`` and ``-``, a letter or digit first.
+        Lower-case letters, digits, ``.``, ``_`` and ``-``, a letter or digit first; not ``zarr.json``.
 
     Returns
     -------
@@ -210,6 +211,11 @@ def check_trace_id(trace_id: str) -> str:
         proposal = re.sub(r"[^a-z0-9._-]+", "-", trace_id.lower()).strip("._-") or "trace-0"
         raise StoreError(
             f"begin refused a trace id; got '{trace_id}', allowed [a-z0-9][a-z0-9._-]*; did you mean '{proposal}'?"
+        )
+    if trace_id == _TAKEN:
+        raise StoreError(
+            f"begin refused a trace id; got '{trace_id}', allowed any name but that of Zarr's own file; did you mean "
+            f"'{trace_id.replace('.', '-')}'?"
         )
     return trace_id
 

@@ -9,7 +9,8 @@ merged in. The marks are one small chunk, rewritten after the values, so a mark 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,8 @@ class ArrayWriter:
     layout : Layout
     array, done : zarr.Array
         Preallocated values and marks.
+    held : callable, optional
+        Makes the context in which the disk is written; it raises if the trace is no longer this writer's.
 
     Examples
     --------
@@ -83,15 +86,16 @@ class ArrayWriter:
         layout: Layout,
         array: zarr.Array[Any],
         done: zarr.Array[Any],
+        held: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self.spec = spec
-        self._array, self._done, self._layout = array, done, layout
+        self._array, self._done, self._layout, self._held = array, done, layout, held
         self._marks = first_marks(spec, labels)
         place = {dim: {label: i for i, label in enumerate(labels[dim])} for dim in spec.dims}
         self._position = {dim: {label: place[dim][label] for label in spec.labels[dim]} for dim in spec.dims}
-        held = [tuple(self._position[dim].values()) for dim in spec.value_dims]
-        self._box = tuple(slice(min(positions), max(positions) + 1) for positions in held)
-        self._into = _inside(self._box, held)
+        own = [tuple(self._position[dim].values()) for dim in spec.value_dims]
+        self._box = tuple(slice(min(positions), max(positions) + 1) for positions in own)
+        self._into = _inside(self._box, own)
         self._open: dict[Positions, _Buffer] = {}
         others = [dim for dim in spec.event_dims[:-1] if dim != "step"]
         # Batched branches fill as many shards at a time.
@@ -124,6 +128,10 @@ class ArrayWriter:
         """Put every open shard in place, whole or not."""
         for key in list(self._open):
             self._flush(key)
+
+    def set_attributes(self, attributes: Mapping[str, Any]) -> None:
+        """Add attributes to the array, or replace them."""
+        self._array.update_attributes(dict(attributes))
 
     def missing(self) -> list[Event]:
         """List expected events that are neither in place nor in memory."""
@@ -182,7 +190,12 @@ class ArrayWriter:
         return self._open[key]
 
     def _flush(self, key: Positions) -> None:
-        buffer = self._open[key]
+        with self._held():
+            self._put_in_place(self._open[key])
+            del self._open[key]
+            self._done[...] = self._marks
+
+    def _put_in_place(self, buffer: _Buffer) -> None:
         if buffer.whole and buffer.fresh:
             self._array[(*buffer.region(), *self._box)] = buffer.block()
         else:
@@ -190,8 +203,6 @@ class ArrayWriter:
                 self._array[(*(slice(i, i + 1) for i in at), *self._box)] = buffer.row(at)
         for at in buffer.filled:
             self._marks[at] = WRITTEN
-        del self._open[key]
-        self._done[...] = self._marks
 
 
 class _Buffer:

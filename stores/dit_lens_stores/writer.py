@@ -2,7 +2,8 @@
 
 A ``TraceWriter`` takes events one by one and never reads them back. What it has written is on disk when the shard
 that it belongs to is whole; `finish` looks whether every expected event came and only then calls the trace complete.
-If the process is killed, the status stays "running" and the done marks say what is there.
+If the process is killed, the status stays "running" and the done marks say what is there. If the trace is begun again
+elsewhere while this writer lives, its next write to the disk raises and leaves the new trace alone.
 """
 
 from __future__ import annotations
@@ -19,10 +20,9 @@ from dit_lens_stores.schema import Event, Label
 from dit_lens_stores.shards import ArrayWriter, name_event
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import zarr
 
+    from dit_lens_stores.claim import Claim
     from dit_lens_stores.prepare import CoordinateArray
 
 __all__ = ["TraceWriter", "list_events"]
@@ -48,8 +48,8 @@ class TraceWriter:
 
     Parameters
     ----------
-    path : pathlib.Path
-        The store.
+    claim : Claim
+        The right to write this trace.
     group : zarr.Group
         The trace's group, allocated.
     arrays, coordinates : dict
@@ -70,15 +70,20 @@ class TraceWriter:
 
     def __init__(
         self,
-        path: Path,
+        claim: Claim,
         group: zarr.Group,
         arrays: Mapping[str, ArrayWriter],
         coordinates: Mapping[str, CoordinateArray],
     ) -> None:
-        self.trace_id = group.basename
-        self.status = "running"
-        self._path, self._group = path, group
+        self.trace_id = claim.trace_id
+        self._status = "running"
+        self._claim, self._path, self._group = claim, claim.path, group
         self._arrays, self._coordinates = arrays, coordinates
+
+    @property
+    def status(self) -> str:
+        """``"running"``, ``"complete"``, ``"failed"``, or ``"lost"`` once another writer was seen in its place."""
+        return "lost" if self._claim.lost else self._status
 
     @property
     def arrays(self) -> tuple[str, ...]:
@@ -111,13 +116,7 @@ class TraceWriter:
             If label, shape or dtype do not fit.
         """
         self._check_open("write")
-        if array not in self._arrays:
-            hint = close_match(array, self._arrays) or "; name one of them"
-            allowed = ", ".join(self._arrays)
-            raise UnknownArray(
-                f"write found no array in trace '{self.trace_id}'; got '{array}', allowed {allowed}{hint}"
-            )
-        self._arrays[array].write(event, np.asarray(values))
+        self._find("write", array).write(event, np.asarray(values))
 
     def set_coordinate(self, name: str, dim_label: Label, value: Any) -> None:
         """Set one value of a coordinate that is known only while the model runs, such as ``sigma`` of a step.
@@ -139,7 +138,30 @@ class TraceWriter:
             hint = close_match(name, self._coordinates) or "; name it when the trace begins"
             allowed = ", ".join(self._coordinates) or "none"
             raise StoreError(f"set_coordinate found no coordinate; got '{name}', allowed {allowed}{hint}")
-        self._coordinates[name].set(dim_label, value)
+        with self._claim.held():
+            self._coordinates[name].set(dim_label, value)
+
+    def set_array_attribute(self, array: str, name: str, value: Any) -> None:
+        """Set one attribute of an array that is known only while the model runs, such as ``source_dtype``.
+
+        Parameters
+        ----------
+        array : str
+        name : str
+        value : anything that JSON holds
+
+        Raises
+        ------
+        UnknownArray
+            If the trace has no such array.
+        StoreError
+            If JSON cannot hold the value, or the trace is finished.
+        """
+        self._check_open("set_array_attribute")
+        writer = self._find("set_array_attribute", array)
+        checked = as_json(f"attribute '{name}' of array '{array}'", {name: value})
+        with self._claim.held():
+            writer.set_attributes(checked)
 
     def missing(self) -> list[tuple[str, Event]]:
         """List the events that are expected and have not been written, as (array, event)."""
@@ -154,8 +176,9 @@ class TraceWriter:
             JSON-able.
         """
         self._check_open("update_manifest")
-        manifest = dict(self._group.attrs["manifest"])  # type: ignore[arg-type]
-        self._group.update_attributes({"manifest": manifest | as_json("manifest", mapping)})
+        manifest = dict(self._group.attrs["manifest"]) | as_json("manifest", mapping)  # type: ignore[arg-type]
+        with self._claim.held():
+            self._group.update_attributes({"manifest": manifest})
 
     def finish(self) -> None:
         """Put everything in place and call the trace complete.
@@ -194,14 +217,25 @@ class TraceWriter:
 
     def _close(self, status: str, reason: str | None = None) -> None:
         end = {"status": status, "finished": now()} | ({"reason": reason} if reason else {})
-        self._group.update_attributes(end)
         attrs = self._group.attrs
         manifest = dict(attrs["manifest"])  # type: ignore[arg-type]
         entry = {"created": attrs["created"], "arrays": list(self._arrays)} | summarise(manifest)
-        write_entry(self._path, self.trace_id, end | entry)
-        self.status = status
+        with self._claim.held(alone=True):
+            self._group.update_attributes(end)
+            write_entry(self._path, self.trace_id, end | entry)
+        self._status = status
+
+    def _find(self, action: str, array: str) -> ArrayWriter:
+        if array not in self._arrays:
+            hint = close_match(array, self._arrays) or "; name one of them"
+            allowed = ", ".join(self._arrays)
+            raise UnknownArray(
+                f"{action} found no array in trace '{self.trace_id}'; got '{array}', allowed {allowed}{hint}"
+            )
+        return self._arrays[array]
 
     def _check_open(self, action: str) -> None:
+        self._claim.check_not_lost()
         if self.status != "running":
             raise StoreError(
                 f"{action} on trace '{self.trace_id}' came too late; got status '{self.status}', allowed 'running'; "

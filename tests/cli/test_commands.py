@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 import dit_lens
 from dit_lens.cli.picture import chosen_steps
 from dit_lens.probing import load_result
+from dit_lens_stores import ArraySpec, create_store
 
 MINE = """
 import numpy as np
@@ -58,6 +60,9 @@ def test_demo_ends_with_where_everything_is(dit_lens_command, tmp_path: Path, mo
             assert min(opened.size) > 300
     again = dit_lens_command("demo", "--model", model, "--size", 3, "--steps", 3, "--out", tmp_path / "demo", "--json")
     assert [unit["status"] for unit in again.json["run"]["units"]] == ["skipped", "skipped"]
+    shutil.rmtree(paths["store"][0])  # what a refusal of other settings tells to do
+    anew = dit_lens_command("demo", "--model", model, "--size", 3, "--steps", 2, "--out", tmp_path / "demo", "--json")
+    assert [unit["status"] for unit in anew.json["run"]["units"]] == ["complete", "complete"]
 
 
 @pytest.mark.parametrize(("steps", "rows"), [(20, 8), (20, 20), (9, 8), (2, 8), (1, 8), (50, 3)])
@@ -103,6 +108,26 @@ def test_store_info(dit_lens_command, store: Path) -> None:
     assert record["bytes"] == sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
     said = dit_lens_command("store", "info", store)
     assert "branch 2 x step 2 x layer 10 x frame 5 x token 64" in said.out
+
+
+def test_store_info_shows_the_arrays_of_a_trace_that_is_not_complete(dit_lens_command, tmp_path: Path) -> None:
+    writer = create_store(tmp_path / "s.zarr")
+    writer.begin("late", [ArraySpec("x", ("step",), {"step": (0, 1)}, ("step",))], [], {})
+    (trace,) = dit_lens_command("store", "info", tmp_path / "s.zarr", "--json").json["traces"]
+    assert trace == {
+        "id": "late",
+        "status": "running",
+        "arrays": [{"name": "x", "dims": {"step": 2}, "dtype": "float32"}],
+    }
+
+
+def test_an_analysis_again_replaces_its_own_result_and_figures(dit_lens_command, tmp_path: Path, store: Path) -> None:
+    words = ["analyze", store, "--probe", "energy", "--out", tmp_path, "--json"]
+    (first,) = dit_lens_command(*words).json["results"]
+    before = Path(first["figures"][0]).read_bytes()
+    (again,) = dit_lens_command(*words, "--set", "energy.step=0").json["results"]
+    assert again["figures"] == first["figures"]
+    assert Path(first["figures"][0]).read_bytes() != before
 
 
 def test_probes_list(dit_lens_command) -> None:

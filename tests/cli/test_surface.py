@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from cyclopts import App
 
 from dit_lens.cli import app
+from dit_lens.cli.app import INTERRUPTED
+from dit_lens.errors import DitLensError, IncompleteTrace
+from dit_lens.probing import ProbeFailed
 
+ROOT = Path(__file__).parents[2]
 SURFACE = {
     "analyze": {"STORE", "--figures", "--json", "--out", "--probe", "--set", "--trace"},
     "demo": {"--json", "--model", "--out", "--puzzle", "--seed", "--size", "--steps"},
@@ -94,6 +101,28 @@ def test_help_is_fast() -> None:
         subprocess.run(command, check=True, capture_output=True)
         seconds.append(os.times().children_user - before)
     assert min(seconds) < 1.0
+
+
+def test_training_is_as_quiet_as_the_other_commands(tmp_path: Path) -> None:
+    """In a process of its own, because a loader says what it has to say when it is first imported."""
+    command = [sys.executable, "-m", "dit_lens", "models", "train", "tiny-wan", "--recipe", "shiped", "--out", "run"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_the_readme_names_every_exit_code() -> None:
+    said = (ROOT / "README.md").read_text(encoding="utf-8").partition("Exit codes: ")[2].partition("\n\n")[0]
+    codes = {0, DitLensError.exit_code, ProbeFailed.exit_code, IncompleteTrace.exit_code, INTERRUPTED}
+    assert {int(code) for code in re.findall(r"\b\d+\b", said)} == codes
+
+
+def test_make_demo_passes_arguments_on() -> None:
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    command = ["make", "--dry-run", "demo", "ARGS=--out runs/other"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1].endswith("dit-lens demo --out runs/other")
 
 
 def test_no_command_is_help_too(dit_lens_command) -> None:

@@ -10,8 +10,22 @@ import xarray as xr
 from PIL import Image
 
 import dit_lens
+from dit_lens.captures import Capture
+from dit_lens.cli.runs import gather_captures
+from dit_lens.errors import DitLensError
 from dit_lens.puzzles import draw_frame, unseen
 
+PART = """
+from dit_lens import Capture
+from dit_lens_probes.energy import Energy
+
+
+class Part(Energy):
+    name = "part"
+
+    def captures(self):
+        return [Capture.parse("block.out:energy[layer=2]")]
+"""
 WORDS = "--task fork --size 3 --steps 2 --frames 17 --capture latent --capture block.out:energy[layer=2:4]"
 
 
@@ -50,7 +64,18 @@ def test_other_settings_under_the_same_name_are_refused(dit_lens_command, tmp_pa
     said = dit_lens_command(*words, "--guidance", "2")
     assert said.code == 2
     assert "guidance 2.0, allowed 3.0" in said.complaint
+    assert said.complaint.endswith("; choose another --out, or remove the store to trace again")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_capture_of_everything_serves_a_probe_that_needs_a_part(tmp_path: Path) -> None:
+    (tmp_path / "part.py").write_text(PART, encoding="utf-8")
+    part = f"{tmp_path / 'part.py'}:Part"
+    assert gather_captures(["block.out:energy"], [part]) == (Capture("block.out", "energy"),)
+    assert gather_captures(["latent"], [part]) == (Capture("latent"), Capture.parse("block.out:energy[layer=2]"))
+    with pytest.raises(DitLensError, match=r"--for energy and --for .* write --capture block\.out:energy to record"):
+        gather_captures([], ["energy", part])
+    assert gather_captures(["block.out:energy"], ["energy", part]) == (Capture("block.out", "energy"),)
 
 
 def test_a_picture_of_ones_own(dit_lens_command, tmp_path: Path, model: Path) -> None:

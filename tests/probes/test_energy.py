@@ -9,10 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dit_lens.engine.layout import Layout
-from dit_lens.probing import MissingCapture, analyze
+from dit_lens.probing import BadParams, MissingCapture, analyze
 from dit_lens.probing.chunks import cut_trace
 from dit_lens.testing import SMALL, synthetic_store
 from dit_lens_probes.energy import Energy, robust_map
+from dit_lens_probes.energy.view import choose_view
 
 CELLS = [
     (trace, branch, step, layer)
@@ -121,6 +122,29 @@ def test_traces_with_other_steps_share_a_result_but_no_sigma(tmp_path):
     assert np.isnan(result["energy"].sel(trace="short", step=3)).all()
     assert np.isfinite(result["energy"].sel(trace="long")).all()
     assert sorted(Energy().draw(result.sel(trace=["short"]))) == ["layer_over_steps", "layers_by_frames"]
+
+
+@pytest.mark.parametrize("trace", ["few", "many"])
+@pytest.mark.parametrize("scale", ["raw", "robust"])
+def test_traces_that_hold_other_layers_and_branches_are_drawn_each_as_it_is(tmp_path, trace, scale):
+    store = synthetic_store(tmp_path / "s.zarr", ["block.out:energy[layer=2,branch=uncond,step=1:3,frame=1:]"], ["few"])
+    synthetic_store(store.path, ["block.out:energy[layer=0:2]"], traces=["many"])
+    result = analyze(store, Energy)
+    assert (result.sizes["layer"], result.sizes["branch"]) == (3, 2)
+    params = Energy.Params(trace=trace, scale=scale)
+    view = choose_view(result, params)
+    assert (view.branch, view.step, view.layer) == {"few": ("uncond", 2, 2), "many": ("cond", 2, 1)}[trace]
+    assert sorted(Energy(params).draw(result)) == ["layer_over_steps", "layers_by_frames"]
+
+
+@pytest.mark.parametrize(("params", "allowed"), [({"layer": 1}, "2"), ({"branch": "cond"}, "uncond")])
+def test_what_only_another_trace_holds_is_refused(tmp_path, params, allowed):
+    store = synthetic_store(tmp_path / "s.zarr", ["block.out:energy[layer=2,branch=uncond]"], ["few"])
+    synthetic_store(store.path, traces=["many"])
+    result = analyze(store, Energy)
+    for refuses in (lambda: analyze(store, Energy, params), lambda: choose_view(result, Energy.Params(**params))):
+        with pytest.raises(BadParams, match=f"finds no .* allowed {allowed}[;?]"):
+            refuses()
 
 
 @st.composite

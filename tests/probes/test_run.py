@@ -12,9 +12,11 @@ from dit_lens.probing import (
     NothingToAnalyze,
     ProbeFailed,
     analyze,
+    captures_for,
     draw_result,
     get_probe,
     make_probe,
+    prepare,
 )
 from dit_lens.probing.fold import Fold
 from dit_lens.testing import SMALL, synthetic_store
@@ -169,6 +171,28 @@ def test_the_path_will_do_for_the_store(energies):
     assert analyze(str(energies.path), Energy).identical(analyze(energies, Energy))
 
 
+def test_prepare_checks_everything_and_computes_nothing(energies, monkeypatch):
+    monkeypatch.setattr(Energy, "map", lambda *_: pytest.fail("a chunk was read"))
+    assert [cut.trace_id for cut in prepare(energies, "energy").cuts] == ["a", "b"]
+    with pytest.raises(UnknownTrace):
+        prepare(energies, Energy, traces=["nope"])
+    with pytest.raises(MissingCapture, match=r"does not hold 'latent\.raw'"):
+        prepare(energies, variant(wanted=(Capture("latent", "raw"),)))
+
+
+def test_captures_may_be_text(energies):
+    assert captures_for(variant(wanted=("latent", "block.out:energy[layer=2]"))) == (
+        Capture("latent"),
+        Capture("block.out", "energy", Selection(layer=2)),
+    )
+
+
+@pytest.mark.parametrize("members", [{"captures": lambda self: 1 / 0}, {"__init__": lambda *_: 1 / 0}, {"wanted": [7]}])
+def test_a_probe_that_cannot_say_what_it_needs_is_named(members):
+    with pytest.raises(ProbeFailed, match=r"probe 'watcher' 1 .*(ZeroDivisionError|TypeError)"):
+        captures_for(variant(**members))
+
+
 def fail(*_):
     raise KeyError("lost\nsomething")
 
@@ -201,14 +225,24 @@ def test_a_probe_must_finish_with_a_dataset(energies):
     ("params", "words"),
     [
         ({"stepp": 1}, r"knows no parameter 'stepp'; got 'stepp', allowed clip_low, .*; did you mean 'step'\?"),
-        ({"scale": "loud"}, "refuses its parameters; scale: got 'loud', allowed: Input should be 'robust' or 'raw'"),
-        ({"step": "x", "clip_low": 200}, "clip_low: got 200, allowed: .* less than 100; step: got 'x', allowed: "),
-        ({"clip_low": 60, "clip_high": 40}, "clip_low below clip_high"),
-        ({"step": 4}, "finds no step 4; got 4, allowed 0 to 3"),
+        (
+            {"scale": "loud"},
+            "refuses its parameters: scale cannot be used; got 'loud', allowed robust, raw; choose one of those",
+        ),
+        (
+            {"step": "x", "clip_low": 200},
+            "clip_low cannot be used; got 200, allowed 0 or more and less than 100; choose one of those; "
+            "step cannot be used; got 'x', allowed a whole number; write one",
+        ),
+        (
+            {"clip_low": 60, "clip_high": 40},
+            "got clip_low 60, clip_high 40, allowed clip_low below clip_high; change one of them",
+        ),
+        ({"step": 4}, "finds no step 4; got 4, allowed 0 to 3; choose a step of those"),
         ({"step": -5}, "finds no step -5; got -5, allowed 0 to 3"),
-        ({"layer": 3}, "finds no layer 3; got 3, allowed 0 to 2"),
+        ({"layer": 3}, "finds no layer 3; got 3, allowed 0 to 2; choose a layer of those"),
         ({"branch": "cnod"}, r"finds no branch 'cnod'; got 'cnod', allowed cond, uncond; did you mean 'cond'\?"),
-        ({"trace": "c"}, "finds no trace 'c'; got 'c', allowed a, b"),
+        ({"trace": "c"}, "finds no trace 'c'; got 'c', allowed a, b; choose a trace of those"),
     ],
 )
 def test_bad_parameters_are_refused_in_one_line_before_anything_is_read(energies, monkeypatch, params, words):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from dit_lens.address import Address
 from dit_lens.engine.clock import BATCHED, Clock
 from dit_lens.engine.errors import IncompleteTrace, UnexpectedVisit
 from dit_lens.engine.layout import Layout
+from dit_lens.engine.solver import schedule_of
 
 CAPTURES = ["block.out:energy", "latent:raw"]
 
@@ -116,6 +118,48 @@ def test_a_step_comes_twice(lens, kit, tmp_path):
         "the run came to a step that is over; got transformer/step 0/scheduler.step again at timestep 999.0, "
         "allowed each of the 6 steps once; call the pipeline with nothing that repeats steps"
     )
+
+
+def test_a_timestep_that_was_not_planned(lens, kit, tmp_path):
+    def act():
+        lens.pipeline.scheduler.timesteps[2] += 1
+
+    with fails(tmp_path / "a.zarr", UnexpectedVisit) as caught:
+        lens.trace(kit.ask(), ["latent"], tmp_path / "a.zarr", on_step=_at_step(1, act))
+    planned = ", ".join(f"{timestep:g}" for timestep in schedule_of(lens.pipeline.scheduler, 6).timesteps)
+    assert str(caught.value) == (
+        f"the run came to a timestep that was not planned at ?/step 2/scheduler.step; got "
+        f"{float(lens.pipeline.scheduler.timesteps[2])}, allowed {planned}; let the pipeline set its timesteps from "
+        f"the number of steps alone"
+    )
+
+
+def test_a_pipeline_that_tells_no_timestep_is_followed_by_its_steps():
+    clock = _clock()
+    clock.follow(None)
+    assert clock.step == 0
+    clock.advance()
+    with pytest.raises(UnexpectedVisit, match="the run came to a step that is over"):
+        clock.follow(None)
+
+
+@pytest.mark.parametrize("capture", ["block.out:energy", "block.out:raw", "block.out:raw[frame=0,token=0]"])
+def test_a_wrong_grid_is_not_absorbed_by_the_channels(lens, kit, tmp_path, capture):
+    lens.family = replace(lens.family, grid=lambda *_: (1, 4, 4))
+    with fails(tmp_path / "a.zarr", UnexpectedVisit) as caught:
+        lens.trace(kit.ask(), [capture], tmp_path / "a.zarr")
+    assert str(caught.value) == (
+        "the run came with another shape than planned to transformer/cond/step 0/layer 0/block.out; got (32, 24), "
+        "allowed (16, 24); correct the adapter's grid, width or latent shape"
+    )
+
+
+@pytest.mark.parametrize("capture", ["latent:energy", "latent:raw[frame=0]", "velocity:energy"])
+def test_a_wrong_latent_shape_is_not_selected_from(lens, kit, tmp_path, capture):
+    lens.family = replace(lens.family, latent_shape=lambda *_: (48, 2, 4, 4))
+    with fails(tmp_path / "a.zarr", UnexpectedVisit) as caught:
+        lens.trace(kit.ask(), [capture], tmp_path / "a.zarr")
+    assert "got (16, 2, 4, 4), allowed (48, 2, 4, 4)" in str(caught.value)
 
 
 def test_a_layer_runs_twice(lens, kit, tmp_path):

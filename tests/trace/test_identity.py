@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+import xarray as xr
 
 import dit_lens_stores as stores
 from dit_lens.captures import REDUCTIONS, SITES
@@ -73,6 +74,63 @@ def test_plain_run_after_a_trace_that_died(lens, kit, tmp_path):
     assert store.status("dead") == "failed"
     with pytest.raises(stores.NotDone):
         store["dead"]
+
+
+def test_plain_run_after_a_block_that_died(lens, kit, tmp_path):
+    plain = lens.generate(kit.ask())
+    before = _state(lens.pipeline)
+    block = lens.pipeline.transformer_2.blocks[1]
+
+    def die(*args, **kwargs):
+        raise Boom("inside a block")
+
+    block.forward = die
+    with pytest.raises(Boom):
+        lens.trace(kit.ask(), EVERYTHING, tmp_path / "a.zarr", trace_id="dead")
+    del block.forward
+    _check_dead(lens, kit, tmp_path / "a.zarr", before, plain, "Boom: inside a block")
+
+
+@pytest.mark.parametrize("method", ["write", "set_coordinate", "update_manifest", "finish"])
+@pytest.mark.parametrize("error", [OSError("no space left"), KeyboardInterrupt()], ids=["disk", "interrupt"])
+def test_plain_run_after_a_writer_that_died(lens, kit, tmp_path, method, error):
+    plain = lens.generate(kit.ask())
+    before = _state(lens.pipeline)
+    store = _store_whose_writer_dies(tmp_path / "a.zarr", method, error)
+    with pytest.raises(type(error)):
+        lens.trace(kit.ask(), EVERYTHING, store, trace_id="dead")
+    _check_dead(lens, kit, tmp_path / "a.zarr", before, plain, type(error).__name__)
+
+
+def test_the_first_error_is_the_one_that_is_raised(lens, kit, tmp_path):
+    """The disk that failed the run fails the mark as well."""
+    store = _store_whose_writer_dies(tmp_path / "a.zarr", "fail", OSError("no space left"))
+    with pytest.raises(Boom) as caught:
+        lens.trace(kit.ask(), ["latent"], store, trace_id="dead", on_step=_die(1))
+    assert caught.value.__notes__ == ["the trace could not be marked failed: OSError: no space left"]
+
+
+def _store_whose_writer_dies(path, method, error):
+    store = stores.create_store(path)
+    begin = store.begin
+
+    def die(*args, **kwargs):
+        raise error
+
+    def watched(*args):
+        writer = begin(*args)
+        setattr(writer, method, die)
+        return writer
+
+    store.begin = watched
+    return store
+
+
+def _check_dead(lens, kit, path, before, plain, reason):
+    assert _state(lens.pipeline) == before
+    assert torch.equal(lens.generate(kit.ask()).latents, plain.latents)
+    assert stores.open_store(path).status("dead") == "failed"
+    assert xr.open_zarr(path, group="dead", consolidated=False).attrs["reason"].startswith(reason)
 
 
 def test_a_dead_trace_can_be_made_again_under_its_id(lens, kit, tmp_path):

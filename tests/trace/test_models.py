@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from importlib.metadata import EntryPoint
 
 import numpy as np
@@ -15,6 +16,8 @@ from dit_lens.adapters import registry
 from dit_lens.adapters.wan import WAN
 from dit_lens.engine.errors import BadRequest, UnknownModel
 from dit_lens.generation import Size
+from dit_lens.git import git_state
+from dit_lens.manifest import run_manifest
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +69,18 @@ def test_the_manifest_says_everything(lens, kit, tmp_path):
     assert (manifest["height"], manifest["width"], manifest["frames"]) == (32, 32, 5)
     assert (manifest["dtype"], manifest["device"], manifest["adapter"]) == ("float32", "cpu", "wan")
     assert manifest["captures"] == ["latent:raw", "block.out:energy[layer=1]"]
-    assert manifest["source_dtypes"] == {"latent": "float32", "block.out": "float32"}
-    assert {"python", "torch", "diffusers", "dit-lens"} <= set(manifest["versions"])
-    assert manifest["git"] is None
+    assert manifest["source_dtypes"] == {"latent.raw": "float32", "block.out.energy": "float32"}
+    assert {"python", "torch", "diffusers", "dit-lens", "zarr", "xarray"} <= set(manifest["versions"])
+    assert manifest["git"] == git_state()
+    assert manifest["revision"] is None
+
+
+def test_the_device_is_the_one_that_computes(lens, kit, monkeypatch):
+    """Under offload the weights wait elsewhere, which is not where the model runs."""
+    request = kit.ask()
+    size, layout, resolved = lens.plan(request, ["latent"])
+    monkeypatch.setattr(type(lens.pipeline), "_execution_device", property(lambda _: torch.device("cuda:1")))
+    assert run_manifest(lens.pipeline, lens.family, request, size, layout, resolved)["device"] == "cuda:1"
 
 
 def test_weights_of_another_model_hash_differently(kit):
@@ -86,7 +98,11 @@ def test_describe(lens):
     assert rows["block.out"].events == {"branch": None, "step": None, "layer": 3}
     assert rows["block.out"].shape == {"frame": 2, "token": 16, "channel": 24}
     assert rows["latent"].shape == {"latent_channel": 16, "frame": 2, "h": 4, "w": 4}
-    assert rows["block.out"].dtype == "float32"
+    assert {row.dtype for row in rows.values()} == {"float32"}
+    lens.pipeline.to(torch.bfloat16)
+    dtypes = {row.site: row.dtype for row in models.describe(lens)}
+    assert dtypes["block.out"] == dtypes["velocity.guided"] == "bfloat16"
+    assert dtypes["latent"] == dtypes["x0"] == "float32 or bfloat16"
     assert all(row.meaning for row in rows.values())
 
 
@@ -131,6 +147,60 @@ def test_folders_that_are_no_model(tmp_path):
     )
 
 
+@pytest.mark.parametrize("device", ["cuda", "cdua", "meta", 7.5])
+def test_unknown_device(folder, device):
+    if device == "cuda" and torch.cuda.is_available():
+        pytest.skip("there is one")
+    with pytest.raises(BadRequest) as caught:
+        models.load(folder, device=device)
+    assert str(caught.value).startswith(f"no such device here; got {device!r}, allowed cpu")
+    assert str(caught.value).endswith("; choose one")
+
+
+def test_a_truncated_file(folder, tmp_path):
+    broken = tmp_path / "broken"
+    shutil.copytree(folder, broken)
+    file = broken / "transformer" / "diffusion_pytorch_model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(UnknownModel) as caught:
+        models.load(broken)
+    assert str(caught.value).startswith("the model could not be loaded; got 'broken' with ")
+    assert str(caught.value).endswith("diffusers pipeline; save or fetch the model again")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_revision_of_a_folder_is_refused(folder):
+    with pytest.raises(BadRequest) as caught:
+        models.load(folder, revision="main")
+    assert str(caught.value) == (
+        "a local model has no revisions; got 'main', allowed None; leave it out, or give a Hub id"
+    )
+
+
+def test_a_hub_id_is_pinned_by_its_commit(folder, kit, tmp_path, monkeypatch):
+    """The cache of the Hub as it lies on disk, with a branch that leads to a commit."""
+    from diffusers import DiffusionPipeline
+
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    snapshot = tmp_path / "models--someone--untrained" / "snapshots" / commit
+    shutil.copytree(folder, snapshot)
+    asked = []
+
+    def download(name, revision=None):
+        asked.append((name, revision))
+        return snapshot
+
+    monkeypatch.setattr(DiffusionPipeline, "download", download)
+    lens = models.load("someone/untrained", revision="main")
+    assert asked == [("someone/untrained", "main")]
+    identity = lens.identity
+    assert (identity["model"], identity["revision"]) == ("someone/untrained", commit)
+    assert identity["licence"] == "apache-2.0"
+    assert identity["weights_sha256"] == models.load(folder).identity["weights_sha256"]
+    (snapshot / "README.md").unlink()
+    assert models.load("someone/untrained").identity["licence"] is None
+
+
 def test_unknown_dtype(folder):
     with pytest.raises(
         BadRequest, match="no such dtype to load a model in; got 'bf17', allowed float32, bfloat16, float16"
@@ -155,7 +225,9 @@ def test_third_party_families(monkeypatch, pipeline):
     from dataclasses import replace
 
     theirs = replace(WAN, name="theirs", model="TheirTransformer")
-    points = {"good": theirs, "broken": ImportError("no module named theirs")}
+    beside = replace(WAN, name="other pipeline", pipelines=("WanVACEPipeline",))
+    again = replace(WAN, name="again", pipelines=WAN.pipelines[::-1])
+    points = {"good": [theirs, beside, again], "broken": ImportError("no module named theirs")}
 
     class Point(EntryPoint):
         def load(self):
@@ -169,7 +241,7 @@ def test_third_party_families(monkeypatch, pipeline):
     try:
         with pytest.warns(UserWarning, match="adapter 'broken' of package '.*' cannot be used: ImportError"):
             names = [family.name for family in registry.families()]
-        assert names == ["wan", "theirs"]
+        assert names == ["wan", "theirs", "other pipeline"]
         assert registry.family_of(pipeline) is WAN
     finally:
         registry.families.cache_clear()

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+
+import numpy as np
 import pytest
 from diffusers import DDIMScheduler
 from PIL import Image
 
 import dit_lens_stores as stores
-from dit_lens.engine.errors import BadRequest, BadSelection, UnknownCapture, UnknownModel
+from dit_lens.cli.failures import BadOption
+from dit_lens.cli.runs import store_at
+from dit_lens.engine.errors import BadRequest, BadSelection, UnknownCapture, UnknownModel, Untraceable
 from dit_lens.lens import Lens
 
 BIG = Image.new("RGB", (48, 32))
@@ -32,6 +38,16 @@ def _refused(lens, request, path, captures=("latent",), kind=BadRequest, **optio
         ({"height": 0}, "the generation has no such height; got 0, allowed 1 to 65536; leave it out for the "
                         "model's own"),
         ({"guidance": float("nan")}, "the generation has no such guidance; got nan, allowed a finite number; try 3.0"),
+        ({"guidance": "3"}, "the generation has no such guidance; got '3', allowed a finite number; try 3.0"),
+        ({"seed": True}, f"the generation has no such seed; got True, allowed 0 to {2**63 - 1}; choose one of those"),
+        ({"prompt": ["a", "b"]}, "the generation has no such prompt; got list, allowed one text; trace one video at a "
+                                 "time"),
+        ({"negative_prompt": None}, "the generation has no such negative_prompt; got NoneType, allowed one text; trace "
+                                    "one video at a time"),
+        ({"image": np.zeros((32, 32, 3), np.uint8)}, "the generation has no such image; got ndarray, allowed a PIL "
+         "image or None; open it with PIL.Image.open or PIL.Image.fromarray"),
+        ({"image": "first.png"}, "the generation has no such image; got str, allowed a PIL image or None; open it with "
+                                 "PIL.Image.open or PIL.Image.fromarray"),
         ({"image": BIG}, "the image does not have the size of the video; got 48 x 32 pixels (width x height), "
          "allowed 32 x 32; resize the image, or give its own height and width"),
         ({"image": None}, "WanImageToVideoPipeline draws from a first frame; got image NoneType, allowed a PIL "
@@ -65,12 +81,27 @@ def test_second_guidance_needs_a_second_expert(kit, tmp_path):
 
 def test_x0_needs_a_flow_scheduler(lens, kit, tmp_path):
     lens.pipeline.scheduler = DDIMScheduler()
-    with pytest.raises(BadRequest) as caught:
-        lens._check_sites([__import__("dit_lens").Capture("x0.guided")])
-    assert str(caught.value) == (
+    assert _refused(lens, kit.ask(), tmp_path / "a.zarr", ["x0.guided"]) == (
         "capture 'x0.guided:raw' needs a flow-matching scheduler; got DDIMScheduler, allowed FlowMatch schedulers or "
         "prediction_type='flow_prediction'; leave x0 out"
     )
+
+
+def test_a_scheduler_without_sigmas_is_refused(lens, kit, tmp_path):
+    lens.pipeline.scheduler = DDIMScheduler()
+    assert _refused(lens, kit.ask(), tmp_path / "a.zarr", kind=Untraceable) == (
+        "the scheduler cannot be traced; got DDIMScheduler without sigmas, step_index, begin_index, allowed one that "
+        "steps through sigmas, such as UniPCMultistepScheduler; exchange pipeline.scheduler"
+    )
+
+
+def test_numbers_of_numpy_are_numbers(lens, kit, tmp_path):
+    sizes = dict.fromkeys(("height", "width"), np.int32(32))
+    theirs = kit.ask(steps=np.int64(2), seed=np.int64(3), guidance=np.float64(3), frames=np.uint8(5), **sizes)
+    ours = kit.ask(steps=2, seed=3, guidance=3.0, height=32, width=32, frames=5)
+    assert theirs == ours
+    assert json.dumps(dataclasses.asdict(theirs) | {"image": None})
+    assert lens.trace(theirs, ["latent"], tmp_path / "a.zarr").trace_id == lens.default_trace_id(ours)
 
 
 def test_bad_captures_write_nothing(lens, kit, tmp_path):
@@ -120,3 +151,12 @@ def test_experts_of_different_depth_are_refused(lens, kit, tmp_path):
         "number; "
         "trace them as two pipelines"
     )
+
+
+def test_a_store_under_a_file_is_refused_before_the_model_loads(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(BadOption) as caught:
+        store_at(tmp_path / "notes.txt" / "a.zarr")
+    assert "notes.txt' is a file" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 import dit_lens_stores as stores
 from dit_lens.captures import REDUCTIONS, SITES
@@ -42,6 +43,37 @@ def test_every_value_equals_the_observers(kit, tmp_path, scheduler, dtype, kind)
     _check_clock(trace, seen)
     last = trace["x0.guided.raw"].isel(step=-1).values
     assert np.array_equal(last, _float(result.latents[0])), "x0 of the last step is the final latent"
+
+
+def test_plain_xarray_reads_the_exact_values_of_a_bfloat16_run(kit, tmp_path):
+    lens = kit.look(kit.build(scheduler="euler").to(torch.bfloat16))
+    _, seen, result = _record(lens, kit, tmp_path / "a.zarr", kit.ask(), ["block.out", "latent"])
+    plain = xr.open_zarr(tmp_path / "a.zarr", group=result.trace_id, consolidated=False)
+    assert len(seen.blocks) == 2 * 6 * kit.BLOCKS
+    for _, branch, step, layer, values_NC in seen.blocks:
+        assert values_NC.dtype == torch.bfloat16
+        stored = plain["block.out.raw"].sel(branch=branch, step=step, layer=layer).values
+        assert torch.equal(torch.from_numpy(stored).to(torch.bfloat16), values_NC.reshape(2, 16, -1))
+        assert np.array_equal(stored, _float(values_NC).reshape(2, 16, -1))
+    for step, (*_, latent) in enumerate(seen.steps):
+        assert np.array_equal(plain["latent.raw"].sel(step=step).values, _float(latent))
+
+
+def test_the_source_dtype_is_the_one_that_came(kit, tmp_path):
+    """With Euler a bfloat16 denoiser's latents start in float32 and go on in bfloat16; with UniPC they stay float32."""
+    for scheduler, later in (("euler", "bfloat16"), ("unipc", "float32")):
+        path, sites = tmp_path / f"{scheduler}.zarr", ["latent", "velocity.guided:energy", "x0.guided"]
+        lens = kit.look(kit.build(scheduler=scheduler).to(torch.bfloat16))
+        lens.trace(kit.ask(), sites, path, trace_id="whole")
+        lens.trace(kit.ask(), ["latent[step=1:]", *sites[1:]], path, trace_id="later")
+        with kit.observer(lens.pipeline) as seen:
+            lens.generate(kit.ask())
+        assert [str(latent.dtype) for *_, latent in seen.steps] == ["torch.float32"] + [f"torch.{later}"] * 5
+        store = stores.open_store(path)
+        dtypes = {trace: {a: store[trace][a].attrs["source_dtype"] for a in store[trace].arrays} for trace in store}
+        rest = {"velocity.guided.energy": "bfloat16", "x0.guided.raw": later, "video": "uint8"}
+        assert dtypes == {"whole": {"latent.raw": "float32", **rest}, "later": {"latent.raw": later, **rest}}
+        assert store["later"].manifest["source_dtypes"] | {"video": "uint8"} == dtypes["later"]
 
 
 def _check_blocks(trace, seen, dtype, kit):

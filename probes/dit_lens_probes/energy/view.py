@@ -56,8 +56,7 @@ def choose_view(result: xr.Dataset, params: EnergyParams) -> View:
         message = "probe 'energy' cannot draw its overlay; got a result without 'video', allowed one made with overlay"
         raise BadParams(f"{message}; analyze again with overlay=true")
     trace = str(find_label("trace", params.trace, _labels(result, "trace"), _labels(result, "trace")[0]))
-    held = result.sel(trace=trace).dropna("step", how="all", subset=["energy"])
-    branches, steps, layers = (_labels(held, dim) for dim in ("branch", "step", "layer"))
+    branches, steps, layers = _held_labels(result, trace)
     return View(
         trace=trace,
         branch=str(find_label("branch", params.branch, branches, "cond" if "cond" in branches else branches[0])),
@@ -90,7 +89,8 @@ def find_label(dim: str, wanted: Label | None, labels: Sequence[Label], otherwis
         return wanted
     shown = f"'{wanted}'" if isinstance(wanted, str) else str(wanted)
     message = f"probe 'energy' finds no {dim} {shown}; got {shown}, allowed {_span(labels)}"
-    raise BadParams(message + close_match(str(wanted), [label for label in labels if isinstance(label, str)]))
+    names = [label for label in labels if isinstance(label, str)]
+    raise BadParams(message + (close_match(str(wanted), names) or f"; choose a {dim} of those"))
 
 
 def spread(labels: Sequence[int], most: int) -> list[int]:
@@ -128,6 +128,14 @@ def spread_around(labels: Sequence[int], most: int, switches: Sequence[int]) -> 
         if len(picked) <= most:
             return sorted(picked)
     return sorted(kept or {labels[0]})
+
+
+def _held_labels(result: xr.Dataset, trace: str) -> list[list[Label]]:
+    """The branches, steps and layers that one trace holds; a result carries the union over all traces."""
+    held = result[["energy"]].sel(trace=trace)
+    for dim in ("branch", "step", "layer"):
+        held = held.dropna(dim, how="all")
+    return [_labels(held, dim) for dim in ("branch", "step", "layer")]
 
 
 def _labels(result: xr.Dataset, dim: str) -> list[Label]:

@@ -1,0 +1,63 @@
+"""The state of the source that made a trace, if it lies in a git repository: commit, and whether anything was changed.
+
+Asked of git itself, briefly, and never a reason for a run to fail: without git, without a repository, or in one that
+git refuses to read, the answer is None.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+__all__ = ["git_state"]
+
+_SECONDS = 5
+
+
+def git_state(source: Path = Path(__file__).parent) -> dict[str, Any] | None:
+    """Commit and cleanness of the repository of dit-lens' source; of the working directory's, if that has none.
+
+    Parameters
+    ----------
+    source : pathlib.Path
+        Counts only if git tracks it: an environment inside somebody's repository says nothing about dit-lens.
+
+    Returns
+    -------
+    dict or None
+        ``of`` (``"dit-lens"`` or ``"working directory"``), ``commit`` and ``dirty``; no paths.
+
+    Examples
+    --------
+    >>> git_state(getfixture("tmp_path")) is None or "commit" in git_state()
+    True
+    """
+    if _git(source, "ls-files", "--error-unmatch", "."):
+        return _state(source, "dit-lens")
+    return _state(Path(), "working directory")
+
+
+def _state(folder: Path, of: str) -> dict[str, Any] | None:
+    commit, changes = _git(folder, "rev-parse", "HEAD"), _git(folder, "status", "--porcelain", "--untracked-files=no")
+    if not commit or changes is None:
+        return None
+    return {"of": of, "commit": commit, "dirty": bool(changes)}
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    """What git says, or None."""
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}  # look, and touch nothing
+    try:
+        said = subprocess.run(
+            ["git", "-C", str(folder), *words],
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=True,
+            env=environment,
+        )
+    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+        return None
+    return said.stdout.strip()

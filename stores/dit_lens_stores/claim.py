@@ -1,0 +1,200 @@
+"""Who may write a trace: one writer at a time, known by a random token in the attributes of the trace's group.
+
+A trace that was left running may be begun again; its old writer may have been killed, or may still be alive somewhere.
+Beginning replaces the token, and a writer looks for its own before each of its writes. Looking and writing happen
+under a lock on the store's folder, so nothing comes between them: writers of values share the lock, whoever lays a
+trace out or changes the index holds it alone. The kernel gives the lock back when a process ends, however it ends, and
+no file is left beside the traces, where plain Zarr would warn of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import zarr
+
+from dit_lens_stores.errors import NotAStore, StoreError, StoreExists
+from dit_lens_stores.index import read_attributes
+
+__all__ = ["Claim", "check_free", "locked"]
+
+_TOKEN = "writer"
+_STATUSES = ("running", "complete", "failed")
+_NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EBADF, errno.EINVAL)
+_LEFT_BY_ZARR = re.compile(r"zarr\.[0-9a-f]{32}\.partial")  # its temporary file, before it is renamed to zarr.json
+
+
+@contextmanager
+def locked(path: Path, alone: bool = True) -> Iterator[None]:
+    """Hold the lock of a store; waits until it is free. It does not nest.
+
+    A file system that knows no locks goes without: one process at a time may then write to a store.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The store.
+    alone : bool
+        Keep out all others; otherwise only those that want it alone.
+
+    Raises
+    ------
+    NotAStore
+        If the folder is gone.
+
+    Examples
+    --------
+    >>> with locked(getfixture("tmp_path")):
+    ...     pass
+    """
+    if sys.platform == "win32":  # has no flock
+        yield
+        return
+    import fcntl
+
+    try:
+        folder = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        raise NotAStore(
+            f"writing found no store at '{path}'; got nothing, allowed a dit-lens store; check the path"
+        ) from None
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+        yield
+    finally:
+        with suppress(OSError):  # it may have none; closing alone would leave it with a child that was forked meanwhile
+            fcntl.flock(folder, fcntl.LOCK_UN)
+        os.close(folder)
+
+
+def check_free(path: Path, trace_id: str) -> None:
+    """Refuse a name under which there is anything but a trace that is not complete; asks the folder, not the index.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The store.
+    trace_id : str
+
+    Raises
+    ------
+    StoreExists
+        If a complete trace is there, or something else.
+
+    Examples
+    --------
+    >>> check_free(getfixture("tmp_path"), "t0")
+    """
+    folder = path / trace_id
+    if _is_free(folder):
+        return
+    attributes = (None if folder.is_symlink() else read_attributes(folder)) or {}
+    if attributes.get("status") not in _STATUSES or not {"manifest", "arrays"} <= set(attributes):
+        raise StoreExists(
+            f"begin refused trace '{trace_id}' in '{path}'; got something of that name that is no trace, allowed a "
+            f"free name; move it away"
+        )
+    if attributes["status"] == "complete":
+        raise StoreExists(
+            f"begin refused trace '{trace_id}' in '{path}'; got the id of a complete trace, allowed a new id or one "
+            f"that is not complete; choose another id"
+        )
+
+
+class Claim:
+    """The right of one writer to write one trace, until another takes it.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The store.
+    trace_id : str
+
+    Attributes
+    ----------
+    lost : bool
+        Whether another writer was seen to have begun the trace again.
+
+    Examples
+    --------
+    >>> from dit_lens_stores import create_store
+    >>> store = create_store(getfixture("tmp_path") / "a.zarr")
+    >>> first, second = Claim(store.path, "t0"), Claim(store.path, "t0")
+    >>> _ = first.make_group({}), second.make_group({})
+    >>> with first.held():
+    ...     pass
+    Traceback (most recent call last):
+    ...
+    dit_lens_stores.errors.StoreError: writing trace 't0' ... got another writer that has begun it again, ...
+    """
+
+    def __init__(self, path: Path, trace_id: str) -> None:
+        self.path, self.trace_id, self.lost = path, trace_id, False
+        self._token = uuid4().hex
+
+    def make_group(self, attributes: dict[str, Any]) -> zarr.Group:
+        """Make the trace's group anew, deleting what was there; the caller holds the lock and has checked the name."""
+        _clear(self.path / self.trace_id)
+        root = zarr.open_group(self.path, mode="r+", zarr_format=3)
+        return root.create_group(self.trace_id, attributes=attributes | {_TOKEN: self._token})
+
+    @contextmanager
+    def held(self, alone: bool = False) -> Iterator[None]:
+        """Hold the store's lock after checking that the trace is still this writer's.
+
+        Raises
+        ------
+        StoreError
+            If another writer has begun the trace again, or its folder is gone.
+        """
+        with locked(self.path, alone):
+            attributes = read_attributes(self.path / self.trace_id)
+            if attributes is None:
+                raise StoreError(
+                    f"writing trace '{self.trace_id}' stopped in '{self.path}'; got no group of that name any more, "
+                    f"allowed the one that was begun; begin the trace again"
+                )
+            self.lost = self.lost or attributes.get(_TOKEN) != self._token
+            self.check_not_lost()
+            yield
+
+    def check_not_lost(self) -> None:
+        """Raise if another writer was seen in this one's place."""
+        if self.lost:
+            raise StoreError(
+                f"writing trace '{self.trace_id}' stopped in '{self.path}'; got another writer that has begun it "
+                f"again, allowed one at a time; leave it to that one, or use another id"
+            )
+
+
+def _is_free(folder: Path) -> bool:
+    """Nothing is there, or what is left of a group that was being deleted or made when its process was killed."""
+    if folder.is_symlink() or not folder.is_dir():
+        return not os.path.lexists(folder)
+    return all(_LEFT_BY_ZARR.fullmatch(child.name) for child in folder.iterdir())
+
+
+def _clear(folder: Path) -> None:
+    """Delete a trace; its attributes last, so that what a killed process leaves is still known as a trace."""
+    if not folder.exists():
+        return
+    children = sorted(folder.iterdir(), key=lambda child: child.name == "zarr.json")
+    for child in children:
+        if child.is_dir() and not child.is_symlink():
+            shutil.rmtree(child)
+        else:
+            child.unlink()
+    folder.rmdir()

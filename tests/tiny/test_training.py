@@ -20,6 +20,7 @@ from dit_lens.tiny.train.sampling import count_repeats, training_maze
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)  # as in every test: the same sums in the same order
     return run.train(tmp_path_factory.mktemp("whole"), "smoke")
 
 
@@ -36,6 +37,7 @@ def test_every_stage_leaves_its_mark(trained: Path) -> None:
         "model",
         "repeats",
         "seconds",
+        "threads",
     }
 
 

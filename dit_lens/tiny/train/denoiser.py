@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 import shutil
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -223,7 +224,7 @@ def train_part(
     log.rewind(part, trainer.step)
     began, last = time.monotonic(), recipe.steps_of(part)
     while trainer.step < last:
-        loss = trainer.train_step()
+        loss = _step_quietly(trainer)
         if trainer.step % 20 == 0:
             log.write(stage=part, step=trainer.step, loss=loss, seconds=round(time.monotonic() - began, 1))
         if trainer.step % recipe.save_every == 0 or trainer.step == last:
@@ -231,3 +232,10 @@ def train_part(
         if trainer.step % recipe.check_every == 0 or trainer.step == last:
             log.write(stage=part, step=trainer.step, **check(part, copy.deepcopy(trainer.average).cpu()))
     return trainer.average.cpu()
+
+
+def _step_quietly(trainer: Trainer) -> float:
+    """One step; torch says at each first one that mixed precision meets a float32 norm, which is meant to be."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Mismatch dtype between input and weight", UserWarning)
+        return trainer.train_step()

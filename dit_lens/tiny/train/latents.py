@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKLWan
 
+from dit_lens.tiny.train.autoencoder import build_autoencoder
 from dit_lens.tiny.train.sampling import clip_tensor, training_maze
 
 __all__ = ["LatentFiles", "condition_clip", "encode", "encode_file", "encode_files"]
@@ -63,7 +64,7 @@ def encode_files(vae: AutoencoderKLWan, folder: Path, count: int, seed: int, per
     missing = [number for number in range(count) if not _file(folder, number).exists()]
     if not missing:
         return
-    vae.save_pretrained(folder / "encoder")
+    torch.save(vae.state_dict(), folder / "encoder.pt")
     with ProcessPoolExecutor(min(os.cpu_count() or 1, len(missing)), mp_context=get_context("spawn")) as pool:
         for done in [pool.submit(_encode_alone, folder, number, seed, per_file) for number in missing]:
             done.result()
@@ -71,7 +72,10 @@ def encode_files(vae: AutoencoderKLWan, folder: Path, count: int, seed: int, per
 
 def _encode_alone(folder: Path, number: int, seed: int, per_file: int) -> None:
     torch.set_num_threads(1)
-    vae = AutoencoderKLWan.from_pretrained(folder / "encoder")
+    vae = (
+        build_autoencoder().eval()
+    )  # filled by copying: weights mapped from a file may lie otherwise and round otherwise
+    vae.load_state_dict(torch.load(folder / "encoder.pt", weights_only=True))
     encode_file(vae, folder, number, seed, per_file)
 
 

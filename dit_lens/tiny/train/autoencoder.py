@@ -35,7 +35,7 @@ class AutoencoderRecipe:
     """Everything that decides the weights.
 
     ``stages`` are (steps, clips a step, frames a clip). After ``encoder_steps`` only the decoder learns on: the
-    latents are fixed from there, so the experts can be trained at the same time.
+    latents are fixed from there.
     """
 
     seed: int = 0

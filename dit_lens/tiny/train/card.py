@@ -29,7 +29,7 @@ def write_card(folder: Path, name: str, recipe: Recipe, measured: Mapping[str, A
     text = _TEMPLATE.substitute(
         recipe=name,
         threads=measured["threads"],
-        drawn=f"{max(recipe.autoencoder.puzzles, recipe.denoiser.files * recipe.puzzles_a_file):,}",
+        drawn=f"{recipe.drawn:,}",
         boundary=BOUNDARY,
         shift=SHIFT,
         expert_parameters=_millions(build_denoiser()),
@@ -37,7 +37,7 @@ def write_card(folder: Path, name: str, recipe: Recipe, measured: Mapping[str, A
         dropout=f"{recipe.denoiser.prompt_dropout:.0%}",
         fork_share=f"{FORK_SHARE:.0%}",
         seed=recipe.denoiser.seed,
-        latents=f"{recipe.denoiser.files * recipe.puzzles_a_file:,}",
+        latents=f"{recipe.encoded:,}",
         vae_steps=f"{recipe.autoencoder.steps:,}",
         batch=recipe.denoiser.batch,
         steps=", ".join(f"{count:,} steps of `{part}`" for part, count in recipe.denoiser.steps),

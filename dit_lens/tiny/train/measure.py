@@ -52,7 +52,7 @@ def generate_batch(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Final latents and guided x0 of step 0, each (B, Z, f, h, w), normalised; row b starts from seed ``seed + b``."""
     clip = torch.stack([clip_tensor(maze) for maze in mazes])
-    mean, std = (torch.tensor(pipeline.vae.config[f"latents_{x}"]).view(1, -1, 1, 1, 1) for x in ("mean", "std"))
+    mean, std = _latent_statistics(pipeline)
     condition = (encode(pipeline.vae, condition_clip(clip)) - mean) / std
     rows = [torch.Generator().manual_seed(seed + row) for row in range(len(mazes))]
     x_BZfhw = torch.cat([torch.randn((1, *condition.shape[1:]), generator=row) for row in rows])
@@ -82,8 +82,15 @@ def generate_batch(
 @torch.no_grad()
 def decode_batch(pipeline: WanImageToVideoPipeline, z_BZfhw: torch.Tensor) -> list[np.ndarray]:
     """Decoded pixels of every row, uint8 (F, H, W, 3)."""
-    mean, std = (torch.tensor(pipeline.vae.config[f"latents_{x}"]).view(1, -1, 1, 1, 1) for x in ("mean", "std"))
+    mean, std = _latent_statistics(pipeline)
     return [to_pixels(row) for row in pipeline.vae.decode(z_BZfhw * std + mean).sample]
+
+
+def _latent_statistics(pipeline: WanImageToVideoPipeline) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation of the latents, ready to broadcast over (B, Z, f, h, w)."""
+    config = pipeline.vae.config
+    mean, std = (torch.tensor(values).view(1, -1, 1, 1, 1) for values in (config.latents_mean, config.latents_std))
+    return mean, std
 
 
 def measure_solving(

@@ -46,6 +46,17 @@ class Recipe:
     measured_puzzles: int = 32
     measured_steps: int = 20
     checked_puzzles: int = 8
+
+    @property
+    def encoded(self) -> int:
+        """Puzzles that the denoiser learns from."""
+        return self.denoiser.files * self.puzzles_a_file
+
+    @property
+    def drawn(self) -> int:
+        """Indices below this may be drawn by any stage."""
+        return max(self.autoencoder.puzzles, self.encoded)
+
     measured_clips: int = 100
 
 
@@ -145,8 +156,7 @@ def _repeats(recipe: Recipe) -> int:
     measured = [
         unseen(i, size, kind) for kind in get_args(Kind) for size in SIZES for i in range(recipe.measured_puzzles)
     ]
-    drawn = max(recipe.autoencoder.puzzles, recipe.denoiser.files * recipe.puzzles_a_file)
-    return count_repeats(measured, recipe.denoiser.seed, drawn)
+    return count_repeats(measured, recipe.denoiser.seed, recipe.drawn)
 
 
 def _same_recipe(folder: Path, recipe: Recipe) -> None:

@@ -1,89 +1,46 @@
-"""What to record: a site, a reduction, and a selection.
+"""What to record: a site, a selection, a reduction and a dtype.
 
-``SITES`` and ``REDUCTIONS`` are tables: the dimensions of an array follow from the site's row and from what the
-reduction takes away, so a new site is one row here and one line in the engine. A capture is plain data, written as
-text (``block.out:raw[step=0:3,layer=2:5]``) or made in Python; ``resolve`` checks it against the layout of a run,
-before it runs.
+A capture is plain data, written as text (``block.out:mean:frame+token@float16[step=0:3,layer=2:5]``) or made in
+Python. It is checked twice: its words when it is made, against the tables of sites and reductions; its numbers by
+``resolve``, against the layout of a run and before it runs. What comes out says which labels the array will hold, and
+which labels the reduction is given to work on: these differ where a reduction takes a dimension away.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import product
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from dit_lens.address import Address
 from dit_lens.engine.errors import BadSelection, UnknownCapture
+from dit_lens.reductions import DTYPES, REDUCTIONS, Reduction, dims_after, labels_after, read_argument
+from dit_lens.resolved import EVENT_BYTES_AT_MOST, Resolved, refuse_large
 from dit_lens.selection import AXES, Selection, Term, pick
+from dit_lens.sites import SITES, Site
 from dit_lens_stores.errors import close_match
 
 if TYPE_CHECKING:
     from dit_lens.engine.layout import Layout
 
-__all__ = ["REDUCTIONS", "SITES", "Capture", "Reduction", "Resolved", "Selection", "Site", "read_captures"]
+__all__ = [
+    "DTYPES",
+    "EVENT_BYTES_AT_MOST",
+    "REDUCTIONS",
+    "SITES",
+    "Capture",
+    "Reduction",
+    "Resolved",
+    "Selection",
+    "Site",
+    "read_captures",
+]
 
-
-@dataclass(frozen=True)
-class Site:
-    """A named place in the model: the dimensions of what flows there, and which of them one event fixes."""
-
-    name: str
-    event_dims: tuple[str, ...]
-    value_dims: tuple[str, ...]
-    feature_dim: str
-    meaning: str
-
-
-@dataclass(frozen=True)
-class Reduction:
-    """What is kept of one event; ``keeps_features`` is False where the channels are reduced away."""
-
-    name: str
-    keeps_features: bool
-    meaning: str
-
-
-_LATENT = ("latent_channel", "frame", "h", "w")
-
-
-def _latent_site(name: str, event_dims: tuple[str, ...], meaning: str) -> Site:
-    return Site(name, event_dims, _LATENT, "latent_channel", meaning)
-
-
-SITES: Mapping[str, Site] = MappingProxyType(
-    {
-        site.name: site
-        for site in (
-            Site(
-                "block.out",
-                ("branch", "step", "layer"),
-                ("frame", "token", "channel"),
-                "channel",
-                "residual stream after a transformer block",
-            ),
-            _latent_site("latent", ("step",), "noisy latent that the step starts from"),
-            _latent_site("velocity", ("branch", "step"), "output of the denoiser, per branch"),
-            _latent_site("velocity.guided", ("step",), "velocity after guidance, as the scheduler receives it"),
-            _latent_site("x0", ("branch", "step"), "clean latent that one branch's velocity points to"),
-            _latent_site("x0.guided", ("step",), "clean latent that the guided velocity points to"),
-        )
-    }
-)
-"""Every site by its name."""
-
-REDUCTIONS: Mapping[str, Reduction] = MappingProxyType(
-    {
-        "raw": Reduction("raw", True, "the values themselves, as float32"),
-        "energy": Reduction("energy", False, "L2 norm over the channels, in float32"),
-    }
-)
-"""Every reduction by its name."""
-
+_WORD = r"[^:@\[\]\s]+"
 _FORM = re.compile(
-    r"\s*(?P<site>[^:\[\]\s]+)\s*(?::\s*(?P<reduction>[^:\[\]\s]+)\s*)?(?:\[(?P<selection>[^\[\]]*)\])?\s*"
+    rf"\s*(?P<site>{_WORD})\s*(?::\s*(?P<reduction>{_WORD})\s*(?::\s*(?P<argument>{_WORD})\s*)?)?"
+    rf"(?:@\s*(?P<dtype>{_WORD})\s*)?(?:\[(?P<selection>[^\[\]]*)\]\s*)?"
 )
 
 
@@ -99,11 +56,15 @@ class Capture:
         A key of ``REDUCTIONS``.
     select : Selection
         Everything by default.
+    argument : str
+        What the reduction asks for, see ``REDUCTIONS``: ``frame+token`` of a mean, ``16`` of a projection.
+    dtype : str
+        A key of ``DTYPES``.
 
     Raises
     ------
     UnknownCapture
-        If the site or the reduction is unknown.
+        If the site, the reduction, its argument or the dtype is unknown.
     BadSelection
         If the selection names an axis that the site does not have.
 
@@ -112,17 +73,26 @@ class Capture:
     >>> capture = Capture("block.out", "energy", Selection(layer="2:5"))
     >>> capture.array, str(capture)
     ('block.out.energy', 'block.out:energy[layer=2:5]')
+    >>> Capture("block.out", "gram", argument="256x4").dims
+    ('branch', 'step', 'layer', 'gram_batch', 'gram_row', 'gram_column')
     """
 
     site: str
     reduction: str = "raw"
     select: Selection = Selection()
+    argument: str = ""
+    dtype: str = "float32"
 
     def __post_init__(self) -> None:
-        if self.site not in SITES:
-            raise UnknownCapture(_unknown("site", self.site, SITES))
-        if self.reduction not in REDUCTIONS:
-            raise UnknownCapture(_unknown("reduction", self.reduction, REDUCTIONS))
+        for what, allowed in (("site", SITES), ("reduction", REDUCTIONS), ("dtype", DTYPES)):
+            if getattr(self, what) not in allowed:
+                raise UnknownCapture(_unknown(what, getattr(self, what), allowed))
+        object.__setattr__(self, "argument", read_argument(SITES[self.site], self.reduction, self.argument))
+        if self.reduction == "top" and self.dtype != "float32":
+            raise UnknownCapture(
+                f"capture '{self}' would round the numbers of channels; got dtype {self.dtype}, allowed float32; "
+                f"leave @{self.dtype} out"
+            )
         foreign = [axis for axis in self.select.axes if axis not in self.axes]
         if foreign:
             raise BadSelection(
@@ -132,43 +102,49 @@ class Capture:
 
     @classmethod
     def parse(cls, text: str) -> Capture:
-        """Read ``site[:reduction][selection]``.
+        """Read ``site[:reduction[:argument]][@dtype][selection]``.
 
         Examples
         --------
         >>> Capture.parse("block.out:raw[step=0:3,layer=2:5,branch=cond,frame=0]").select.step
         ('0:3',)
-        >>> Capture.parse("latent").array
-        'latent.raw'
+        >>> Capture.parse("block.out:mean:frame+token@float16").array
+        'block.out.mean.frame.token'
         """
         form = _FORM.fullmatch(text)
         if form is None:
             raise UnknownCapture(
-                f"capture cannot be read; got {text!r}, allowed SITE:REDUCTION[axis=...]; "
+                f"capture cannot be read; got {text!r}, allowed SITE:REDUCTION:ARGUMENT@DTYPE[axis=...]; "
                 "write it as in 'block.out:raw[step=0:3,layer=2+5]'"
             )
-        return cls(form["site"], form["reduction"] or "raw", Selection.parse(form["selection"] or ""))
+        return cls(
+            form["site"],
+            form["reduction"] or "raw",
+            Selection.parse(form["selection"] or ""),
+            form["argument"] or "",
+            form["dtype"] or "float32",
+        )
 
     @property
     def array(self) -> str:
         """Name of the array in the store."""
-        return f"{self.site}.{self.reduction}"
+        return ".".join(filter(None, (self.site, self.reduction, self.argument.replace("+", "."))))
 
     @property
     def axes(self) -> tuple[str, ...]:
         """The axes that a selection may restrict."""
         site = SITES[self.site]
-        return tuple(axis for axis in AXES if axis in (*site.event_dims, *site.value_dims, "expert"))
+        there = {*site.event_dims, *site.value_dims, *site.averaged, "expert"}
+        return tuple(axis for axis in AXES if axis in there or (axis in ("y", "x") and "token" in there))
 
     @property
     def dims(self) -> tuple[str, ...]:
         """Dimensions of the array."""
-        site, reduction = SITES[self.site], REDUCTIONS[self.reduction]
-        kept = (dim for dim in site.value_dims if reduction.keeps_features or dim != site.feature_dim)
-        return (*site.event_dims, *kept)
+        site = SITES[self.site]
+        return (*site.event_dims, *dims_after(site, self.reduction, self.argument))
 
     def resolve(self, layout: Layout) -> Resolved:
-        """Check the selection against a run and give the labels that it chooses.
+        """Check the capture against a run and give the labels that it chooses.
 
         Parameters
         ----------
@@ -180,15 +156,40 @@ class Capture:
 
         Raises
         ------
+        UnknownCapture
+            If the model does not give the site.
         BadSelection
-            With the allowed range.
+            With the allowed range; or if one event would pass ``EVENT_BYTES_AT_MOST``.
         """
-        labels: dict[str, tuple[Term, ...]] = {}
-        for dim in self.dims:
-            terms = getattr(self.select, dim) if dim in AXES else None
-            labels[dim] = pick(dim, terms, layout.labels(dim, self.site), str(self))
-        labels["step"] = self._steps(layout, labels["step"])
-        return Resolved(self, MappingProxyType(labels))
+        if not layout.has(self.site):
+            raise UnknownCapture(_not_given(self, layout))
+        site = SITES[self.site]
+        picked = {dim: self._pick(dim, layout) for dim in (*site.event_dims, *site.value_dims, *site.averaged)}
+        picked["step"] = self._steps(layout, picked["step"])
+        chosen = {dim: picked[dim] for dim in (*site.value_dims, *site.averaged)}
+        made = labels_after(site, self.reduction, self.argument, chosen, str(self))
+        labels = {dim: made[dim] if dim in made else picked[dim] for dim in self.dims}
+        resolved = Resolved(self, MappingProxyType(labels), MappingProxyType(chosen))
+        refuse_large(resolved)
+        return resolved
+
+    def _pick(self, dim: str, layout: Layout) -> tuple[Term, ...]:
+        terms = getattr(self.select, dim) if dim in AXES else None
+        labels = pick(dim, terms, layout.labels(dim, self.site), str(self))
+        return self._region(layout, labels) if dim == "token" else labels
+
+    def _region(self, layout: Layout, tokens: tuple[Term, ...]) -> tuple[Term, ...]:
+        """Those of the tokens that lie in the chosen rows and columns."""
+        _, height, width = layout.tokens
+        rows = set(pick("y", self.select.y, range(height), str(self)))
+        columns = set(pick("x", self.select.x, range(width), str(self)))
+        kept = tuple(token for token in tokens if int(token) // width in rows and int(token) % width in columns)
+        if not kept:
+            raise BadSelection(
+                f"capture '{self}' chooses no token; got none of tokens {tokens[0]} to {tokens[-1]} in the chosen "
+                f"rows and columns, allowed token = {width} * y + x; leave token out, or y and x"
+            )
+        return kept
 
     def _steps(self, layout: Layout, steps: tuple[Term, ...]) -> tuple[Term, ...]:
         """The chosen steps in which a chosen expert runs."""
@@ -205,43 +206,9 @@ class Capture:
         return kept
 
     def __str__(self) -> str:
-        return f"{self.site}:{self.reduction}" + (f"[{self.select}]" if self.select.axes else "")
-
-
-@dataclass(frozen=True)
-class Resolved:
-    """A capture with the labels of one run: the shape of its array, and every address that must come.
-
-    Attributes
-    ----------
-    capture : Capture
-    labels : mapping of str to tuple
-        The labels of every dimension, in the order of the dimensions.
-    """
-
-    capture: Capture
-    labels: Mapping[str, tuple[Term, ...]]
-
-    @property
-    def event_dims(self) -> tuple[str, ...]:
-        """The leading dimensions that one event fixes."""
-        return SITES[self.capture.site].event_dims
-
-    def events(self, layout: Layout) -> Iterator[tuple[Address, dict[str, Term]]]:
-        """Every expected address with the labels that it fills."""
-        for labels in product(*(self.labels[dim] for dim in self.event_dims)):
-            event = dict(zip(self.event_dims, labels, strict=True))
-            step, branch, layer = int(event["step"]), event.get("branch"), event.get("layer")
-            yield (
-                Address(
-                    layout.experts[step],
-                    None if branch is None else str(branch),
-                    step,
-                    None if layer is None else int(layer),
-                    self.capture.site,
-                ),
-                event,
-            )
+        argument = f":{self.argument}" if self.argument else ""
+        dtype = "" if self.dtype == "float32" else f"@{self.dtype}"
+        return f"{self.site}:{self.reduction}{argument}{dtype}" + (f"[{self.select}]" if self.select.axes else "")
 
 
 def read_captures(captures: Iterable[Capture | str]) -> tuple[Capture, ...]:
@@ -289,4 +256,12 @@ def _unknown(what: str, word: str, allowed: Iterable[str]) -> str:
     names = list(allowed)
     return f"capture names an unknown {what}; got {word!r}, allowed {', '.join(names)}" + (
         close_match(word, names) or f"; choose a {what} of that list"
+    )
+
+
+def _not_given(capture: Capture, layout: Layout) -> str:
+    given = [name for name in SITES if layout.has(name)]
+    return (
+        f"capture '{capture}' cannot be recorded from this model; got site {capture.site}, "
+        f"allowed {', '.join(given)}{close_match(capture.site, given) or '; choose a site of that list'}"
     )

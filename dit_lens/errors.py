@@ -3,7 +3,8 @@
 The root lives in ``dit_lens_stores``, because the store is the lowest of the three packages and must stand without the
 others; every other class lives in the room that raises it, and all are found here (loaded when they are first named).
 Every class also inherits the builtin that fits, and carries ``exit_code``: 2 when nothing was started, 3 when something
-is there and not whole. A message is one line: what failed, where, the value, what is allowed, and one remedy.
+is there and not whole, 4 when a run was refused because it would not fit. A message is one line: what failed, where,
+the value, what is allowed, and one remedy.
 
 Examples
 --------
@@ -18,6 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from dit_lens_stores.errors import (
+    Corrupt,
     DitLensError,
     DuplicateEvent,
     NotAStore,
@@ -27,17 +29,27 @@ from dit_lens_stores.errors import (
     UnknownArray,
     UnknownFormat,
     UnknownTrace,
+    Unreachable,
     close_match,
 )
 
 if TYPE_CHECKING:
     from dit_lens.engine.errors import (
+        BadBlock,
         BadRequest,
         BadSelection,
+        BadSize,
+        BeyondFloat16,
+        DiskFull,
+        DiskTooSmall,
+        FlowClosed,
         IncompleteTrace,
+        OutOfOrder,
+        OverBudget,
         UnexpectedVisit,
         UnknownCapture,
         UnknownModel,
+        UnsupportedNNsight,
         Untraceable,
     )
     from dit_lens.probing.errors import (
@@ -56,14 +68,21 @@ if TYPE_CHECKING:
     from dit_lens.tiny.errors import BadRecipe
 
 __all__ = [
+    "BadBlock",
     "BadParams",
     "BadPuzzle",
     "BadRecipe",
     "BadRequest",
     "BadSelection",
+    "BadSize",
+    "BeyondFloat16",
     "BrokenProbe",
+    "Corrupt",
+    "DiskFull",
+    "DiskTooSmall",
     "DitLensError",
     "DuplicateEvent",
+    "FlowClosed",
     "IncompleteTrace",
     "MissingCapture",
     "NonConformingProbe",
@@ -71,6 +90,8 @@ __all__ = [
     "NotAStore",
     "NotDone",
     "NothingToAnalyze",
+    "OutOfOrder",
+    "OverBudget",
     "ProbeError",
     "ProbeFailed",
     "ResultExists",
@@ -83,6 +104,8 @@ __all__ = [
     "UnknownModel",
     "UnknownProbe",
     "UnknownTrace",
+    "Unreachable",
+    "UnsupportedNNsight",
     "Untraceable",
     "close_match",
 ]

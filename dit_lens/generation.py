@@ -5,9 +5,10 @@ Seed and number of steps have no default, because a result that does not say the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from numbers import Integral, Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,6 +53,8 @@ class Generation:
     negative_prompt : str
     height, width, frames : int, optional
         By default the model's own, or the image's height and width.
+    extra : mapping of str to object
+        Further keyword arguments of the pipeline's call, such as ``video`` and ``strength``.
 
     Examples
     --------
@@ -69,6 +72,7 @@ class Generation:
     height: int | None = None
     width: int | None = None
     frames: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Numbers of numpy become Python's own, so that equal requests have equal manifests."""
@@ -97,6 +101,8 @@ class Result:
     store : pathlib.Path or None
     seconds : float
         Wall time of the denoising run, decoding not included.
+    waited : float
+        Seconds of it that the model stood still because the writer could not keep up.
     """
 
     latents: torch.Tensor
@@ -104,3 +110,4 @@ class Result:
     trace_id: str | None
     store: Path | None
     seconds: float
+    waited: float = 0.0

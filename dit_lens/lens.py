@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,17 +20,26 @@ import torch
 from dit_lens.adapters import Family, family_of
 from dit_lens.captures import Capture, Resolved, read_captures
 from dit_lens.engine.arrays import array_specs, coordinates
+from dit_lens.engine.batch import Batch
+from dit_lens.engine.disk import DiskGuard, check_free, planned_bytes, refuse_over_budget
 from dit_lens.engine.errors import BadRequest
 from dit_lens.engine.layout import Layout
 from dit_lens.engine.plan import check_pipeline, check_request, plan_layout, plan_size
 from dit_lens.engine.run import decode, run_plain, run_traced
-from dit_lens.engine.solver import is_flow
+from dit_lens.engine.solver import finds_clean
 from dit_lens.generation import Generation, Result, Size
 from dit_lens.manifest import request_manifest, run_manifest
 from dit_lens.weights import Weights
 from dit_lens_stores import Store, check_trace_id, create_store
 
+if TYPE_CHECKING:
+    from dit_lens.nnsight_bridge import Session
+    from dit_lens.selection import Term
+
 __all__ = ["Generation", "Lens", "Origin", "Result"]
+
+_NO_SIZE = Size(1, 1, 1)
+"""Of a batch without requests, which is refused."""
 
 
 @dataclass(frozen=True)
@@ -87,14 +96,14 @@ class Lens:
         self.origin = origin or Origin(_name_of(pipeline))
         self._weights = Weights(pipeline, self.origin.folder)
 
-    def generate(self, request: Generation, *, decode: bool = True) -> Result:
+    def generate(self, request: Generation, *, decode: bool | None = None) -> Result:
         """Run plain, with nothing attached: the control of a trace.
 
         Parameters
         ----------
         request : Generation
-        decode : bool
-            Whether to decode the latents to a video.
+        decode : bool, optional
+            Whether to decode the latents to a video; by default if the family can.
 
         Returns
         -------
@@ -105,9 +114,9 @@ class Lens:
         BadRequest
             If the model cannot run it.
         """
-        size = self.check(request)
-        latents, video, seconds = run_plain(self.pipeline, self.family, request, size, decode)
-        return Result(latents, video, None, None, seconds)
+        batch = Batch((request,), self.check(request))
+        out = run_plain(self.pipeline, self.family, batch, self._decodes(decode))
+        return Result(out.latents[0], out.videos[0], None, None, out.seconds)
 
     def trace(
         self,
@@ -117,7 +126,9 @@ class Lens:
         *,
         trace_id: str | None = None,
         on_step: Callable[[int, int], None] | None = None,
-        decode: bool = True,
+        decode: bool | None = None,
+        notes: Mapping[str, Any] | None = None,
+        budget: int | None = None,
     ) -> Result:
         """Run and record; everything is checked before anything is written.
 
@@ -131,8 +142,12 @@ class Lens:
             By default the seed and a hash of the request.
         on_step : callable, optional
             Called after every step with (steps done, steps).
-        decode : bool
-            Whether to decode the latents, and store the video.
+        decode : bool, optional
+            Whether to decode the latents, and store the video; by default if the family can.
+        notes : mapping, optional
+            Entries of your own for the manifest.
+        budget : int, optional
+            Bytes that the trace may take, before compression.
 
         Returns
         -------
@@ -142,24 +157,127 @@ class Lens:
         ------
         UnknownCapture, BadSelection, BadRequest, Untraceable
             Before anything is written.
+        OverBudget, DiskTooSmall
+            If it would take more than the budget, or than the disk has.
+        DiskFull
+            If the disk fills while it runs; what is recorded stays readable.
         IncompleteTrace
             If an expected address was not recorded, or one came twice; the trace is marked failed in the store.
         """
-        size, layout, resolved = self.plan(request, captures)
-        trace_id = check_trace_id(trace_id or self.default_trace_id(request))
-        arrays = array_specs(resolved, layout, decode)
-        manifest = {
-            **self.identity,
-            **run_manifest(self.pipeline, self.family, request, size, layout, resolved),
+        ids = None if trace_id is None else [trace_id]
+        return self.trace_batch(
+            [request], captures, out, trace_ids=ids, on_step=on_step, decode=decode, notes=notes, budget=budget
+        )[0]
+
+    def trace_batch(
+        self,
+        requests: Sequence[Generation],
+        captures: Iterable[Capture | str],
+        out: str | Path | Store,
+        *,
+        trace_ids: Sequence[str] | None = None,
+        on_step: Callable[[int, int], None] | None = None,
+        decode: bool | None = None,
+        notes: Mapping[str, Any] | None = None,
+        budget: int | None = None,
+        only: Sequence[int] | None = None,
+    ) -> tuple[Result, ...]:
+        """Run several requests in one call of the pipeline, and record each row as a trace of its own.
+
+        Rows of a batch are not bit-equal to the same requests run alone; their manifests say ``batch``.
+
+        Parameters
+        ----------
+        requests : sequence of Generation
+            Alike in all but prompt, negative prompt and seed.
+        captures, out, on_step, decode, notes, budget
+            See ``trace``; the budget is that of all rows together.
+        trace_ids : sequence of str, optional
+        only : sequence of int, optional
+            Rows to record; all run, because a row depends on what runs beside it.
+
+        Returns
+        -------
+        tuple of Result
+
+        Raises
+        ------
+        BadRequest
+            If the requests cannot run together; further as ``trace``.
+        """
+        captures, requests = read_captures(captures), tuple(requests)
+        batch = Batch(requests, self.check(requests[0]) if requests else _NO_SIZE)
+        size, layout, resolved = self.plan(requests[0], captures, batch=len(requests))
+        for request in requests[1:]:
+            self.check(request)
+        ids = self._trace_ids(requests, trace_ids)
+        wanted = _rows(only, len(requests))
+        arrays = array_specs(resolved, layout, self._decodes(decode))
+        planned = planned_bytes(arrays) * len(wanted)
+        refuse_over_budget(planned, budget)
+        identity = {**(notes or {}), **self.identity}
+        facts = {
+            row: {**identity, **run_manifest(self.pipeline, self.family, requests[row], size, layout, resolved)}
+            | {"batch": {"size": len(requests), "row": row} if len(requests) > 1 else None}
+            for row in wanted
         }
         store = out if isinstance(out, Store) else create_store(out)
-        writer = store.begin(trace_id, arrays, coordinates(layout, arrays), manifest)
-        latents, video, seconds = run_traced(
-            self.pipeline, self.family, request, size, layout, resolved, writer, on_step
+        check_free(store.path, planned)
+        known = coordinates(layout, arrays)
+        writers = [
+            store.begin(ids[row], arrays, known, facts[row]) if row in wanted else None for row in range(len(ids))
+        ]
+        ran = run_traced(self.pipeline, self.family, batch, layout, resolved, writers, on_step, DiskGuard(store.path))
+        return tuple(
+            Result(ran.latents[row], ran.videos[row], ids[row], store.path, ran.seconds, ran.waited) for row in wanted
         )
-        return Result(latents, video, trace_id, store.path, seconds)
 
-    def plan(self, request: Generation, captures: Iterable[Capture | str]) -> tuple[Size, Layout, tuple[Resolved, ...]]:
+    def nnsight(
+        self,
+        request: Generation,
+        *,
+        steps: Term | Iterable[Term] | None = None,
+        expert: str | None = None,
+        captures: Iterable[Capture | str] = (),
+        out: str | Path | Store | None = None,
+        trace_id: str | None = None,
+        decode: bool | None = None,
+    ) -> Session:
+        """Run with an nnsight block written against addresses; see ``dit_lens.nnsight_bridge``.
+
+        Parameters
+        ----------
+        request : Generation
+        steps, expert
+            The steps that the block may address, and the expert; all by default.
+        captures, out, trace_id, decode
+            To trace the run with the block's edits in it; see ``trace``.
+
+        Returns
+        -------
+        Session
+
+        Examples
+        --------
+        >>> with lens.nnsight(request) as (model, at):  # doctest: +SKIP
+        ...     at(3, "cond", layer=4).output[:] = 0
+        """
+        from dit_lens.nnsight_bridge import nnsight_session
+
+        return nnsight_session(
+            self,
+            request,
+            steps=steps,
+            expert=expert,
+            captures=captures,
+            out=out,
+            trace_id=trace_id,
+            decode=decode,
+        )
+
+    def plan(
+        self, request: Generation, captures: Iterable[Capture | str], *, batch: int = 1
+    ) -> tuple[Size, Layout, tuple[Resolved, ...]]:
         """Check a trace without running it: the size, the layout of the run, and what every capture selects.
 
         Raises
@@ -170,7 +288,7 @@ class Lens:
         check_pipeline(self.pipeline, self.family)
         size = self.check(request)
         self._check_sites(read)
-        layout = plan_layout(self.pipeline, self.family, request, size)
+        layout = plan_layout(self.pipeline, self.family, request, size, batch)
         return size, layout, tuple(capture.resolve(layout) for capture in read)
 
     def check(self, request: Generation) -> Size:
@@ -204,6 +322,23 @@ class Lens:
         facts = json.dumps(request_manifest(request, self.check(request)), sort_keys=True)
         return f"seed{request.seed}-{hashlib.sha256(facts.encode()).hexdigest()[:8]}"
 
+    def _decodes(self, wanted: bool | None) -> bool:
+        if wanted and self.family.decode is None:
+            raise BadRequest(
+                f"latents of family {self.family.name} cannot be decoded here; got decode=True, allowed False; decode "
+                f"them with the pipeline's own autoencoder"
+            )
+        return self.family.decode is not None if wanted is None else wanted
+
+    def _trace_ids(self, requests: Sequence[Generation], given: Sequence[str] | None) -> list[str]:
+        names = [self.default_trace_id(request) for request in requests] if given is None else list(given)
+        if len(names) != len(requests) or len(set(names)) != len(names):
+            raise BadRequest(
+                f"the names of the traces do not fit the batch; got {', '.join(names)}, allowed {len(requests)} "
+                f"different names; give every request a seed or a name of its own"
+            )
+        return [check_trace_id(name) for name in names]
+
     @property
     def identity(self) -> dict[str, Any]:
         """The model's part of the manifest: name, revision, licence, and sha256 of the weights that it holds now."""
@@ -216,16 +351,31 @@ class Lens:
 
     def _check_sites(self, captures: Iterable[Capture]) -> None:
         for capture in captures:
-            if capture.site.startswith("x0") and not is_flow(self.pipeline.scheduler):
+            if capture.site.startswith("x0") and self.family.preconditioned:
                 raise BadRequest(
-                    f"capture '{capture}' needs a flow-matching scheduler; got "
-                    f"{type(self.pipeline.scheduler).__name__}, "
-                    "allowed FlowMatch schedulers or prediction_type='flow_prediction'; leave x0 out"
+                    f"capture '{capture}' needs a denoiser that returns a velocity; got {self.family.name}, whose "
+                    "pipeline mixes the output with the latent, allowed families that do not; leave x0 out"
+                )
+            if capture.site.startswith("x0") and not finds_clean(self.pipeline.scheduler):
+                raise BadRequest(
+                    f"capture '{capture}' needs a scheduler with a formula for the clean latent; got "
+                    f"{type(self.pipeline.scheduler).__name__}, allowed FlowMatch schedulers, "
+                    "prediction_type='flow_prediction', and those of DDPM, DDIM, DPM-Solver and Euler; leave x0 out"
                 )
 
     def __repr__(self) -> str:
         experts = ", ".join(self.family.denoisers(self.pipeline))
         return f"Lens({self.origin.model!r}, family {self.family.name!r}, experts {experts})"
+
+
+def _rows(only: Sequence[int] | None, count: int) -> tuple[int, ...]:
+    rows = tuple(range(count)) if only is None else tuple(only)
+    if not rows or len(set(rows)) != len(rows) or not set(rows) <= set(range(count)):
+        raise BadRequest(
+            f"the batch has no such rows to record; got {', '.join(map(str, rows)) or 'none'}, allowed 0 to {count - 1}, "
+            f"each once; name rows of the batch"
+        )
+    return rows
 
 
 def _name_of(pipeline: Any) -> str:

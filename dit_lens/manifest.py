@@ -43,8 +43,8 @@ def run_manifest(
         "pipeline": {"class": type(pipeline).__name__, "config": plain(pipeline.config)},
         "denoisers": {name: plain(model.config) for name, model in family.denoisers(pipeline).items()},
         "scheduler": {"class": type(pipeline.scheduler).__name__, "config": plain(pipeline.scheduler.config)},
-        "sigmas": list(layout.sigmas),
-        "timesteps": list(layout.timesteps),
+        "sigmas": None if layout.sigmas is None else list(layout.sigmas),
+        "timesteps": None if layout.timesteps is None else list(layout.timesteps),
         "experts": list(layout.experts),
         "branches": list(layout.branches),
         "tokens": list(layout.tokens),
@@ -77,7 +77,24 @@ def request_manifest(request: Generation, size: Size) -> dict[str, Any]:
         "height": size.height,
         "width": size.width,
         "frames": size.frames,
+        "extra": {name: _fact(value) for name, value in sorted(request.extra.items())},
     }
+
+
+def _fact(value: Any) -> Any:
+    """An argument of the pipeline's call as JSON: pictures and arrays by their hash, lists item by item."""
+    if hasattr(value, "convert"):
+        return {"image_sha256": _hash_image(value)}
+    if isinstance(value, (list, tuple)):
+        return [_fact(entry) for entry in value]
+    if hasattr(value, "detach"):
+        value = value.detach().float().cpu().numpy()
+    if isinstance(value, np.ndarray):
+        from dit_lens.weights import hash_chunks
+
+        facts = f"{value.dtype}{value.shape}".encode()
+        return {"sha256": hash_chunks([facts, np.ascontiguousarray(value).tobytes()]), "shape": list(value.shape)}
+    return plain(value)
 
 
 def plain(value: Any) -> Any:

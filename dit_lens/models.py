@@ -14,22 +14,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dit_lens.captures import SITES
 from dit_lens.engine.errors import BadRequest, UnknownModel
 from dit_lens.generation import Generation, Size
+from dit_lens.sites import SITES, Site
 from dit_lens_stores.errors import close_match
 
 if TYPE_CHECKING:
     import torch
 
+    from dit_lens.engine.layout import Layout
     from dit_lens.lens import Lens
 
 __all__ = ["KnownModel", "SiteRow", "describe", "known_models", "load"]
 
 _INDEX = "model_index.json"
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
-_OF_DENOISER = ("block.out", "velocity", "velocity.guided")
-"""Sites of which the dtype is known beforehand; that of latents is up to the scheduler, and may change on the way."""
+_OF_SCHEDULER = ("latent", "x0")
+"""Sites of which the dtype is up to the scheduler, and may change on the way."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ class SiteRow:
     dtype : str
         In which the model computes it; a store holds float32.
     meaning : str
+    place : str
+        Where in the block, or in the step, it sits.
     """
 
     site: str
@@ -79,6 +82,7 @@ class SiteRow:
     shape: dict[str, int]
     dtype: str
     meaning: str
+    place: str
 
 
 def known_models() -> tuple[KnownModel, ...]:
@@ -171,16 +175,19 @@ def describe(model: Lens | str) -> tuple[SiteRow, ...]:
     lens = load(model) if isinstance(model, str) else model
     size = lens.origin.size or lens.family.size
     layout = plan_layout(lens.pipeline, lens.family, Generation(prompt="", seed=0, steps=1), size)
-    extents: dict[str, int | None] = {"branch": None, "step": None, "layer": layout.layers}
-    return tuple(
-        SiteRow(
-            site.name,
-            {dim: extents[dim] for dim in site.event_dims},
-            {dim: len(layout.labels(dim, site.name)) for dim in site.value_dims},
-            layout.dtype if site.name in _OF_DENOISER else " or ".join(dict.fromkeys(("float32", layout.dtype))),
-            site.meaning,
-        )
-        for site in SITES.values()
+    return tuple(_site_row(site, layout) for site in SITES.values() if layout.has(site.name))
+
+
+def _site_row(site: Site, layout: Layout) -> SiteRow:
+    extents: dict[str, int | None] = {"branch": None, "step": None, "layer": len(layout.layers_of(site.name))}
+    either = " or ".join(dict.fromkeys(("float32", layout.dtype)))
+    return SiteRow(
+        site.name,
+        {dim: extents[dim] for dim in site.event_dims},
+        {dim: len(layout.labels(dim, site.name)) for dim in site.value_dims},
+        "float32" if site.probabilities else either if site.name.startswith(_OF_SCHEDULER) else layout.dtype,
+        site.meaning,
+        site.place,
     )
 
 

@@ -1,8 +1,12 @@
-"""Wan: text-to-video and image-to-video, with one expert or two.
+"""Wan 2.1 and 2.2: text, image or video to video and VACE, with one expert or two.
 
 The two experts of Wan 2.2 share the work by noise: ``transformer`` runs at timesteps of at least ``boundary_ratio``
 times the number of training timesteps, ``transformer_2`` below. Guidance calls the denoiser twice a step, ``cond``
-then ``uncond``. Tokens are frame-major: token n of frame f is number f * rows * columns + n.
+then ``uncond``. Video to video starts at a later step and has only the steps that are left. VACE computes hints in
+blocks of its own and adds them between blocks, so that the output of a block is not the input of the next; latents of
+its reference images stand before the first frame. In TI2V-5B every token has a timestep of its own; with a first frame
+its tokens have timestep 0, and the pipeline puts the frame back at the denoiser's input and at the end: what the
+scheduler keeps of that frame in ``latent`` is not what the denoiser sees. Tokens are frame-major: token n of frame f is number f * rows * columns + n.
 
 Shapes: B batch, C latent channels, F latent frames, H, W latent height and width.
 """
@@ -10,34 +14,23 @@ Shapes: B batch, C latent channels, F latent frames, H, W latent height and widt
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
+from dataclasses import replace
 from math import lcm
 from typing import Any
 
 import torch
 from PIL import Image
 
+from dit_lens.adapters.defaults import arguments
 from dit_lens.adapters.family import Family, Stack
 from dit_lens.engine.errors import BadRequest
 from dit_lens.generation import Generation, Size
 
-__all__ = ["WAN"]
+__all__ = ["VACE", "WAN"]
 
+_INSIDE = {"attn1": "attn1", "attn2": "attn2", "ffn": "ffn"}
 _PIPELINE_MULTIPLE = 16  # check_inputs of the stock pipelines refuses other sizes whatever the autoencoder is
-
-
-def _branches(request: Generation) -> tuple[str, ...]:
-    return ("cond", "uncond") if request.guidance > 1 else ("cond",)
-
-
-def _width(denoiser: Any) -> int:
-    return int(denoiser.config.num_attention_heads * denoiser.config.attention_head_dim)
-
-
-def _grid(denoiser: Any, latent: tuple[int, int, int, int]) -> tuple[int, int, int]:
-    frames, rows, columns = (
-        extent // patch for extent, patch in zip(latent[1:], denoiser.config.patch_size, strict=True)
-    )
-    return frames, rows, columns
 
 
 def _latent_shape(pipeline: Any, size: Size) -> tuple[int, int, int, int]:
@@ -58,6 +51,7 @@ def _expert_at(pipeline: Any, timestep: float) -> str:
 
 
 def _check(pipeline: Any, request: Generation, size: Size) -> None:
+    _check_video(pipeline, request)
     _check_image(_takes_image(pipeline), request, type(pipeline).__name__)
     denoiser = next(iter(WAN.denoisers(pipeline).values()))
     _, *patch = denoiser.config.patch_size
@@ -93,23 +87,57 @@ def _check_image(wanted: bool, request: Generation, pipeline: str) -> None:
         raise BadRequest(f"{pipeline} draws from text alone; got an image, allowed None; leave it out")
 
 
+def _check_video(pipeline: Any, request: Generation) -> None:
+    name = type(pipeline).__name__
+    if "video" in _parameters(pipeline) and "strength" in _parameters(pipeline) and "video" not in request.extra:
+        raise BadRequest(
+            f"{name} draws from a video; got none, allowed a list of PIL images; give it as extra={{'video': [...]}}"
+        )
+    if _steps(pipeline, request) < 1:
+        raise BadRequest(
+            f"no step is left to {name}; got {request.steps} steps at strength {_strength(pipeline, request)}, allowed "
+            f"steps x strength of 1 or more; raise one of them"
+        )
+
+
 def _takes_image(pipeline: Any) -> bool:
-    return "image" in inspect.signature(type(pipeline).__call__).parameters
+    return "image" in _parameters(pipeline)
 
 
-def _arguments(_pipeline: Any, request: Generation, size: Size) -> dict[str, Any]:
-    image = {"image": request.image.convert("RGB")} if request.image is not None else {}
-    return {
-        **image,
-        "prompt": request.prompt,
-        "negative_prompt": request.negative_prompt,
-        "height": size.height,
-        "width": size.width,
-        "num_frames": size.frames,
-        "num_inference_steps": request.steps,
-        "guidance_scale": request.guidance,
-        "guidance_scale_2": request.guidance_2,
-    }
+def _parameters(pipeline: Any) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(type(pipeline).__call__).parameters
+
+
+def _strength(pipeline: Any, request: Generation) -> float:
+    """How much of the noise a video to start from gets; 1 where the pipeline starts from noise alone."""
+    stated = _parameters(pipeline).get("strength")
+    return float(request.extra.get("strength", stated.default)) if stated is not None else 1.0
+
+
+def _steps(pipeline: Any, request: Generation) -> int:
+    return min(int(request.steps * _strength(pipeline, request)), request.steps)
+
+
+def _text_tokens(pipeline: Any, request: Generation) -> int:
+    """Prompts are padded to one length."""
+    if "prompt_embeds" in request.extra:
+        return int(request.extra["prompt_embeds"].shape[1])
+    return int(request.extra.get("max_sequence_length", _parameters(pipeline)["max_sequence_length"].default))
+
+
+def _leading_frames(_pipeline: Any, request: Generation) -> int:
+    """Latent frames of VACE's reference images, of which a call for one video has one list."""
+    images = request.extra.get("reference_images")
+    if images is None:
+        return 0
+    return len(images[0]) if isinstance(images, list) and isinstance(images[0], list) else len(images)
+
+
+def _arguments(family: Family, pipeline: Any, request: Generation, size: Size) -> dict[str, Any]:
+    second = {} if request.guidance_2 is None else {"guidance_scale_2": request.guidance_2}
+    video_to_video = "strength" in _parameters(pipeline)
+    given = {**arguments(family, pipeline, request, size), **second}
+    return {name: value for name, value in given.items() if not (video_to_video and name == "num_frames")}
 
 
 def _decode(pipeline: Any, latents_BCFHW: torch.Tensor) -> Any:
@@ -125,17 +153,27 @@ def _decode(pipeline: Any, latents_BCFHW: torch.Tensor) -> Any:
 WAN = Family(
     name="wan",
     model="WanTransformer3DModel",
-    pipelines=("WanPipeline", "WanImageToVideoPipeline"),
-    stacks=(Stack("blocks"),),
+    pipelines=("WanPipeline", "WanImageToVideoPipeline", "WanVideoToVideoPipeline"),
+    stacks=(Stack("blocks", inside=_INSIDE, probabilities=True),),
     experts=("transformer", "transformer_2"),
     size=Size(480, 832, 81),
-    branches=_branches,
-    width=_width,
-    grid=_grid,
+    knows_schedule=True,
+    steps=_steps,
+    text_tokens=_text_tokens,
     latent_shape=_latent_shape,
     check=_check,
     expert_at=_expert_at,
     arguments=_arguments,
     decode=_decode,
 )
-"""Wan 2.1 and 2.2."""
+"""Wan 2.1 and 2.2 from text, image or video."""
+
+VACE = replace(
+    WAN,
+    name="wan-vace",
+    model="WanVACETransformer3DModel",
+    pipelines=("WanVACEPipeline",),
+    stacks=(*WAN.stacks, Stack("vace_blocks", video=1, argument="control_hidden_states", position=2)),
+    leading_frames=_leading_frames,
+)
+"""Wan VACE; the layers of its hints are numbered after those of the video."""

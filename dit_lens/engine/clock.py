@@ -8,18 +8,23 @@ shows up as missing, and one that comes twice is noticed at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 
 from dit_lens.address import Address
 from dit_lens.engine.errors import UnexpectedVisit
 from dit_lens.engine.layout import Layout
 
-__all__ = ["BATCHED", "Clock"]
+__all__ = ["Clock", "Row"]
 
-BATCHED = "cond_uncond"
-"""The context name of pipelines that run both branches as rows of one batch."""
-_BATCHED_ROWS = ("uncond", "cond")
+Row = tuple[str, int]
+"""Branch and sample of one row of a denoiser's batch."""
+_BATCHED = ("uncond", "cond")
+"""Branches in the order in which they are rows of one batch."""
+_ANONYMOUS = (None, "cond_uncond")
+"""Contexts that name no branch: none at all, and that of pipelines that batch the branches when there are two."""
+_NO_NAMES: Mapping[str, str] = MappingProxyType({})
 _LISTED = 6
 
 
@@ -29,6 +34,10 @@ class Clock:
     Parameters
     ----------
     layout : Layout
+    batched : bool
+        Whether the branches are rows of one batch.
+    contexts : mapping of str to str
+        Branch by the name of a context, where that is not the branch's own.
 
     Attributes
     ----------
@@ -36,8 +45,8 @@ class Clock:
         The step that runs, or is about to.
     expert : str or None
         The denoiser that ran last in this step.
-    rows : tuple of str
-        The branch of every row of the batch in the denoiser's call.
+    rows : tuple of (str, int)
+        Branch and sample of every row of the batch in the denoiser's call.
 
     Examples
     --------
@@ -47,19 +56,27 @@ class Clock:
     >>> clock = Clock(layout)
     >>> clock.enter("transformer", 4.0)  # step 0 was passed over
     >>> clock.step, clock.rows
-    (1, ('cond',))
+    (1, (('cond', 0),))
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, *, batched: bool = False, contexts: Mapping[str, str] = _NO_NAMES) -> None:
         self._layout = layout
+        self._batched = batched and set(_BATCHED) <= set(layout.branches)
+        self._contexts = contexts
         self._context: str | None = None
+        self._timesteps = layout.timesteps or ()
         self.restart()
 
-    def restart(self) -> None:
-        """Go back to step 0, as ``set_timesteps`` does."""
+    def restart(self, timesteps: Sequence[float] | None = None) -> None:
+        """Go back to step 0, as ``set_timesteps`` does; adopt its timesteps if they were not known before.
+
+        A pipeline that starts from a video leaves out the first ones.
+        """
+        if timesteps is not None and self._layout.timesteps is None:
+            self._timesteps = tuple(timesteps[-self._layout.steps :])
         self.step = 0
         self.expert: str | None = None
-        self.rows: tuple[str, ...] = ()
+        self.rows: tuple[Row, ...] = ()
         self._calls = 0
 
     def advance(self) -> None:
@@ -73,7 +90,8 @@ class Clock:
         """A denoiser is called."""
         self.follow(timestep)
         self.expert = expert
-        self.rows = self._branches()
+        samples = range(self._layout.batch)
+        self.rows = tuple((branch, sample) for branch in self._branches() for sample in samples)
         self._calls += 1
 
     def follow(self, timestep: float | None) -> None:
@@ -84,14 +102,14 @@ class Clock:
         UnexpectedVisit
             If the timestep is over, or was never planned.
         """
-        steps = [step for step, planned in enumerate(self._layout.timesteps) if planned == timestep]
+        steps = [step for step, planned in enumerate(self._timesteps) if planned == timestep]
         ahead = [step for step in steps if step >= self.step]
         if ahead:
             self.step = ahead[0]
         elif timestep is not None and not steps:
             raise UnexpectedVisit(
                 f"the run came to a timestep that was not planned at {self.address(None, None, 'scheduler.step')}; got "
-                f"{timestep}, allowed {_listed(self._layout.timesteps)}; let the pipeline set its timesteps from the "
+                f"{timestep}, allowed {_listed(self._timesteps)}; let the pipeline set its timesteps from the "
                 f"number of steps alone"
             )
         elif steps or self.step >= self._layout.steps:
@@ -116,13 +134,13 @@ class Clock:
         return Address(self.expert or "?", branch, self.step, layer, site)
 
     def _branches(self) -> tuple[str, ...]:
-        branches, name = self._layout.branches, self._context
-        if name == BATCHED:
-            return _BATCHED_ROWS
-        if name is None and self._calls < len(branches):
-            return (branches[self._calls],)
+        branches, name = self._layout.branches, self._contexts.get(self._context or "", self._context)
+        if self._batched and self._calls == 0:
+            return _BATCHED
         if name in branches:
             return (name,)
+        if name in _ANONYMOUS and not self._batched and self._calls < len(branches):
+            return (branches[self._calls],)
         raise UnexpectedVisit(
             f"the run came to an unplanned branch at {self.address(None, None, 'velocity')}; got "
             f"{name or f'call {self._calls + 1} of the step'}, allowed {', '.join(branches)}; the adapter must "

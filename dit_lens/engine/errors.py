@@ -2,11 +2,13 @@
 
 Those with ``exit_code`` 2 are raised before anything is written: a wrong word, a selection out of range, a request
 that the model cannot serve. ``IncompleteTrace`` and its children (``exit_code`` 3) end a run that could not be
-trusted; they carry the addresses that they speak of.
+trusted; they carry the addresses that they speak of. With ``exit_code`` 4 a run was refused because it would not
+fit.
 """
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar
 
@@ -16,12 +18,21 @@ if TYPE_CHECKING:
     from dit_lens.address import Address
 
 __all__ = [
+    "BadBlock",
     "BadRequest",
     "BadSelection",
+    "BadSize",
+    "BeyondFloat16",
+    "DiskFull",
+    "DiskTooSmall",
+    "FlowClosed",
     "IncompleteTrace",
+    "OutOfOrder",
+    "OverBudget",
     "UnexpectedVisit",
     "UnknownCapture",
     "UnknownModel",
+    "UnsupportedNNsight",
     "Untraceable",
 ]
 
@@ -103,5 +114,108 @@ class UnexpectedVisit(IncompleteTrace):
     Examples
     --------
     >>> UnexpectedVisit.exit_code
+    3
+    """
+
+
+class BadSize(DitLensError, ValueError):
+    """A number of bytes, such as ``20GB``, cannot be read.
+
+    Examples
+    --------
+    >>> BadSize.exit_code, issubclass(BadSize, ValueError)
+    (2, True)
+    """
+
+
+class OverBudget(DitLensError, ValueError):
+    """A run would store more than it was allowed to; nothing was started.
+
+    Examples
+    --------
+    >>> OverBudget.exit_code, issubclass(OverBudget, ValueError)
+    (4, True)
+    """
+
+    exit_code: ClassVar[int] = 4
+
+
+class DiskTooSmall(DitLensError, OSError):
+    """A run would store more than the disk has room for; nothing was started.
+
+    Examples
+    --------
+    >>> DiskTooSmall.exit_code, issubclass(DiskTooSmall, OSError)
+    (4, True)
+    """
+
+    exit_code: ClassVar[int] = 4
+
+
+class DiskFull(IncompleteTrace, OSError):
+    """The disk filled up, or was about to, while a run was recorded; what was recorded before can be read.
+
+    Attributes
+    ----------
+    errno : int
+        ``errno.ENOSPC``, as whoever catches an ``OSError`` expects of a full disk.
+
+    Examples
+    --------
+    >>> DiskFull.exit_code, DiskFull("no room").errno == errno.ENOSPC
+    (3, True)
+    """
+
+    def __init__(self, message: str, missing: Iterable[Address] = ()) -> None:
+        super().__init__(message, missing)
+        self.errno = errno.ENOSPC
+
+
+class FlowClosed(DitLensError, RuntimeError):
+    """Something was put into a flow that does not run.
+
+    Examples
+    --------
+    >>> issubclass(FlowClosed, RuntimeError)
+    True
+    """
+
+
+class BeyondFloat16(IncompleteTrace, OverflowError):
+    """A value that was to be kept as float16 is too large for it.
+
+    Examples
+    --------
+    >>> BeyondFloat16.exit_code, issubclass(BeyondFloat16, OverflowError)
+    (3, True)
+    """
+
+
+class UnsupportedNNsight(DitLensError, ImportError):
+    """The installed nnsight is missing, or of another version than the bridge was written for.
+
+    Examples
+    --------
+    >>> UnsupportedNNsight.exit_code, issubclass(UnsupportedNNsight, ImportError)
+    (2, True)
+    """
+
+
+class BadBlock(DitLensError, ValueError):
+    """An nnsight block cannot be run as it is written, or asks for something that has no address.
+
+    Examples
+    --------
+    >>> BadBlock.exit_code, issubclass(BadBlock, ValueError)
+    (2, True)
+    """
+
+
+class OutOfOrder(IncompleteTrace):
+    """An nnsight block asked for a value that the run was already past.
+
+    Examples
+    --------
+    >>> OutOfOrder.exit_code
     3
     """

@@ -14,7 +14,7 @@ from PIL import Image
 from dit_lens.adapters.family import Family
 from dit_lens.engine.errors import BadRequest, UnknownModel, Untraceable
 from dit_lens.engine.layout import Layout
-from dit_lens.engine.solver import schedule_of
+from dit_lens.engine.solver import Schedule, check_scheduler, schedule_of
 from dit_lens.generation import Generation, Size
 
 __all__ = ["check_pipeline", "check_request", "plan_layout", "plan_size"]
@@ -77,7 +77,7 @@ def plan_size(request: Generation, default: Size | None, family: Family) -> Size
     return size
 
 
-def plan_layout(pipeline: Any, family: Family, request: Generation, size: Size) -> Layout:
+def plan_layout(pipeline: Any, family: Family, request: Generation, size: Size, batch: int = 1) -> Layout:
     """The layout of a run.
 
     Parameters
@@ -86,27 +86,68 @@ def plan_layout(pipeline: Any, family: Family, request: Generation, size: Size) 
     family : Family
     request : Generation
     size : Size
+    batch : int
+        Samples in one call of the pipeline.
 
     Returns
     -------
     Layout
     """
+    check_scheduler(pipeline.scheduler)
     denoisers = family.denoisers(pipeline)
     denoiser = next(iter(denoisers.values()))
-    latent = family.latent_shape(pipeline, size)
-    schedule = schedule_of(pipeline.scheduler, request.steps)
+    channels, frames, *extent = family.latent_shape(pipeline, size)
+    latent = (channels, frames + family.leading_frames(pipeline, request), extent[0], extent[1])
+    tokens = family.grid(denoiser, latent)
+    schedule = _schedule(pipeline, family, request)
+    steps = family.steps(pipeline, request)
+    heads, head_channels = family.heads(denoiser)
     return Layout(
-        branches=family.branches(request),
-        experts=tuple(family.expert_at(pipeline, timestep) for timestep in schedule.timesteps),
-        timesteps=schedule.timesteps,
-        sigmas=schedule.sigmas,
+        branches=family.branches(family, request),
+        experts=tuple(family.expert_at(pipeline, at) for at in schedule.timesteps)
+        if schedule
+        else tuple(family.denoisers(pipeline)) * steps,
+        timesteps=schedule.timesteps if schedule else None,
+        sigmas=schedule.sigmas if schedule else None,
         layers=_depth(family, denoisers),
-        tokens=family.grid(denoiser, latent),
+        tokens=tokens,
         channels=family.width(denoiser),
         latent=latent,
         video=(size.frames, size.height, size.width),
         dtype=str(denoiser.dtype).removeprefix("torch."),
+        heads=heads,
+        head_channels=head_channels,
+        text_tokens=family.text_tokens(pipeline, request),
+        frame_stride=latent[1] // tokens[0],
+        site_layers=_site_layers(family, denoiser),
+        modules=tuple(path for _, path, _ in family.layers(denoiser)),
+        batch=batch,
     )
+
+
+def _schedule(pipeline: Any, family: Family, request: Generation) -> Schedule | None:
+    """The schedule, where it follows from the number of steps; a video to start from leaves out the first steps."""
+    if not family.knows_schedule:
+        return None
+    whole, steps = schedule_of(pipeline.scheduler, request.steps), family.steps(pipeline, request)
+    return Schedule(whole.timesteps[-steps:], whole.sigmas[-steps:])
+
+
+def _site_layers(family: Family, denoiser: Any) -> dict[str, tuple[int, ...]]:
+    """The layers that have a site inside a block; a part that this denoiser was built without is no site."""
+    found: dict[str, list[int]] = {}
+    for number, (stack, _, layer) in enumerate(family.layers(denoiser)):
+        for site in stack.sites:
+            part = site.split(".")[0]
+            if _submodule(layer, stack.inside[part]) is not None:
+                found.setdefault(site, []).append(number)
+    return {site: tuple(layers) for site, layers in found.items()}
+
+
+def _submodule(layer: Any, path: str) -> Any:
+    for name in path.split("."):
+        layer = getattr(layer, name, None)
+    return layer
 
 
 def check_pipeline(pipeline: Any, family: Family) -> None:

@@ -1,8 +1,9 @@
-"""The recorder: takes tensors at addresses, keeps what the captures ask for, and writes it through as the run goes on.
+"""The recorder: takes tensors at addresses, keeps what the captures ask for, and lets it flow to the writer.
 
-It holds no tensor longer than one call. Every expected address is known beforehand; one that comes twice ends the run
-at once, and whatever has not come by the end is named. An address that no capture asks for costs one dictionary
-look-up.
+One recorder serves one sample. It holds no tensor longer than one call: what a capture selects and reduces, on the
+device, goes into the flow (``dit_lens.engine.flow``). Every expected address is known beforehand; one that comes twice
+ends the run at once, and whatever has not come by the end is named. An address that no capture asks for costs one
+dictionary look-up.
 
 Shapes: F latent frames, N tokens of a frame, C channels, H, W latent height and width.
 """
@@ -11,15 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 
 import torch
 
 from dit_lens.address import Address
 from dit_lens.captures import SITES, Resolved
+from dit_lens.engine.arrays import encoding_of
 from dit_lens.engine.errors import IncompleteTrace, UnexpectedVisit
+from dit_lens.engine.flow import Flow
 from dit_lens.engine.layout import Layout
-from dit_lens.engine.reductions import REDUCERS, to_host
+from dit_lens.engine.probabilities import AttentionCall, frames_attention, rows_attention, words_attention
+from dit_lens.engine.reductions import Reducer
 from dit_lens.selection import Term
 from dit_lens_stores import TraceWriter
 
@@ -28,47 +32,44 @@ __all__ = ["CLOCK_SITE", "Recorder", "check_shape"]
 CLOCK_SITE = "scheduler.step"
 """Stands for a step itself: sigma, timestep and expert must be reported once for every step, captured or not."""
 _NAMED_AT_MOST = 5
+_PROBABILITIES = {"attn1.frames": frames_attention, "attn1.rows": rows_attention, "attn2.words": words_attention}
 
 
 @dataclass(frozen=True)
 class _Sink:
     """One array that one address fills."""
 
-    resolved: Resolved
+    array: str
     event: dict[str, Term]
-
-    def values(self, tensor: torch.Tensor) -> torch.Tensor:
-        """The selected and reduced part of an event's tensor, still on its device."""
-        capture = self.resolved.capture
-        site = SITES[capture.site]
-        for axis, dim in enumerate(site.value_dims):
-            labels = self.resolved.labels.get(dim)  # a dimension that is reduced away has none, and is never selected
-            if labels is not None and len(labels) != tensor.shape[axis]:
-                tensor = tensor.index_select(axis, torch.tensor(labels, device=tensor.device))
-        return REDUCERS[capture.reduction](tensor, site.value_dims.index(site.feature_dim))
+    reducer: Reducer
+    encoding: str
 
 
 class Recorder:
-    """Writes what comes to the expected addresses.
+    """Records what comes to the expected addresses of one sample.
 
     Parameters
     ----------
     writer : TraceWriter
     captures : sequence of Resolved
     layout : Layout
+    flow : Flow
+        Carries what is recorded to the writer.
     """
 
-    def __init__(self, writer: TraceWriter, captures: Sequence[Resolved], layout: Layout) -> None:
-        self._writer = writer
+    def __init__(self, writer: TraceWriter, captures: Sequence[Resolved], layout: Layout, flow: Flow) -> None:
+        self._writer, self._flow = writer, flow
         self._layout = layout
         self._sinks: dict[Address, list[_Sink]] = {}
         for resolved in captures:
+            reducer, encoding = Reducer(resolved, layout), encoding_of(resolved.capture)
             for address, event in resolved.events(layout):
-                self._sinks.setdefault(address, []).append(_Sink(resolved, event))
-        self._steps = {int(step) for resolved in captures for step in resolved.labels["step"]}
+                self._sinks.setdefault(address, []).append(_Sink(resolved.capture.array, event, reducer, encoding))
+        self._captured_steps = {int(step) for resolved in captures for step in resolved.labels["step"]}
         self._seen: set[Address] = set()
         self._shapes = {site: _shape(site, layout) for site in {address.site for address in self._sinks}}
         self._dtypes: dict[str, set[torch.dtype]] = {}
+        self._steps: dict[int, dict[str, float | str]] = {}
 
     @property
     def sites(self) -> frozenset[str]:
@@ -93,16 +94,40 @@ class Recorder:
         self._visit(address)
         check_shape(address, tensor, self._shapes[address.site])
         for sink in sinks:
-            array = sink.resolved.capture.array
-            self._dtypes.setdefault(array, set()).add(tensor.dtype)
-            self._writer.write(array, sink.event, to_host(sink.values(tensor)))
+            self._put(sink, tensor.dtype, sink.reducer.select(tensor))
+
+    def record_attention(self, address: Address, call: AttentionCall) -> None:
+        """Take one attention of which probabilities are wanted; only the chosen rows of its map are ever computed.
+
+        Raises
+        ------
+        UnexpectedVisit
+            If it came before.
+        """
+        self._visit(address)
+        for sink in self._sinks[address]:
+            at = sink.reducer.positions
+            values = _PROBABILITIES[address.site](call, self._layout.tokens, at["frame"], at["token"], at["head"])
+            self._put(sink, call.q_HND.dtype, values)
+
+    def _put(self, sink: _Sink, dtype: torch.dtype, selected: torch.Tensor) -> None:
+        self._dtypes.setdefault(sink.array, set()).add(dtype)
+        self._flow.put(self._writer, sink.array, sink.event, sink.reducer.reduce(selected), sink.encoding)
 
     def mark_step(self, step: int, expert: str, sigma: float, timestep: float) -> None:
         """Take what the scheduler reports of a step."""
         self._visit(Address(expert, None, step, None, CLOCK_SITE))
-        if step in self._steps:
-            for name, value in (("sigma", sigma), ("timestep", timestep), ("expert", expert)):
-                self._writer.set_coordinate(name, step, value)
+        facts: dict[str, float | str] = {"sigma": sigma, "timestep": timestep, "expert": expert}
+        self._steps[step] = facts
+        if step in self._captured_steps:
+            for name, value in facts.items():
+                self._flow.call(partial(self._writer.set_coordinate, name, step, value))
+
+    @property
+    def steps(self) -> dict[str, list[float | str]]:
+        """Sigmas, timesteps and experts of the steps that ran, in order."""
+        ran = [self._steps[step] for step in sorted(self._steps)]
+        return {f"{name}s": [facts[name] for facts in ran] for name in ("sigma", "timestep", "expert")}
 
     @property
     def source_dtypes(self) -> dict[str, str]:
@@ -110,17 +135,19 @@ class Recorder:
         widest = {array: reduce(torch.promote_types, dtypes) for array, dtypes in self._dtypes.items()}
         return {array: str(dtype).removeprefix("torch.") for array, dtype in widest.items()}
 
-    def note_dtypes(self) -> None:
-        """Write into the store what is known of the dtypes."""
+    def finish(self) -> None:
+        """Write into the store what is known only now, and call the trace complete."""
         for array, dtype in self.source_dtypes.items():
             self._writer.set_array_attribute(array, "source_dtype", dtype)
+        self._writer.update_manifest({"source_dtypes": self.source_dtypes, **self.steps})
+        self._writer.finish()
 
     def missing(self) -> tuple[Address, ...]:
         """Every expected address that has not come, in the order of the run."""
         clock = (Address(expert, None, step, None, CLOCK_SITE) for step, expert in enumerate(self._layout.experts))
         return tuple(sorted({*self._sinks, *clock} - self._seen))
 
-    def check(self, trace_id: str) -> None:
+    def check(self) -> None:
         """Raise ``IncompleteTrace`` if anything is missing, and name it."""
         missing = self.missing()
         if not missing:
@@ -129,7 +156,7 @@ class Recorder:
         more = len(missing) - _NAMED_AT_MOST
         expected = len(self._sinks) + self._layout.steps
         raise IncompleteTrace(
-            f"trace '{trace_id}' is not complete; got {expected - len(missing)} of {expected} addresses, missing "
+            f"trace '{self._writer.trace_id}' is not complete; got {expected - len(missing)} of {expected} addresses, missing "
             f"{named}"
             f"{f' and {more} more' if more > 0 else ''}; a hook did not fire or a step did not run: trace an "
             f"unmodified pipeline",

@@ -1,74 +1,203 @@
-"""What is kept of a tensor: computed where the tensor lives, then moved to the host once, always as a copy.
+"""What is kept of a tensor: selected, reduced and rounded where it lives, then moved to the host once, as a copy.
 
-``energy`` must never square in bfloat16 (a third of a percent is lost), nor let torch widen the whole tensor (on a
-CPU that is about thirteen times slower than it need be): rows are widened a few hundred at a time into float32 and
-their norm taken. On a GPU one fused kernel reads the tensor once.
+A reducer belongs to one capture of one run. The numbers that select, the permutation of a Gram matrix and the matrix
+of a projection are made once per device, not per event; a run of neighbouring numbers selects by a view.
 
-Shapes: N rows, C channels.
+Shapes: N rows, H what is kept beside them, C channels, K components, M minibatches, B tokens in each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Sequence
+from itertools import pairwise
+from math import prod
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-__all__ = ["REDUCERS", "energy", "raw", "to_host"]
+from dit_lens.captures import SITES, Resolved
+from dit_lens.engine import draws
+from dit_lens.engine.errors import BeyondFloat16
+from dit_lens.engine.layout import Layout
+from dit_lens.engine.projections import grams, project
+from dit_lens.engine.statistics import energy, mean, std, top
+from dit_lens.reductions import read_axes, read_batches
 
-_ROWS = 512
-"""Rows widened at a time: their float32 copy stays in the processor's cache."""
+__all__ = ["Reducer", "to_host"]
 
 
-def raw(values: torch.Tensor, dim: int) -> torch.Tensor:
-    """The values themselves.
+class Reducer:
+    """Keeps of every event what one capture asks for.
+
+    Parameters
+    ----------
+    resolved : Resolved
+    layout : Layout
+
+    Attributes
+    ----------
+    positions : dict of str to tuple of int
+        Where the chosen labels lie along each of the site's dimensions.
 
     Examples
     --------
-    >>> raw(torch.ones(2, 3), dim=1).shape
-    torch.Size([2, 3])
+    >>> from dit_lens.captures import Capture
+    >>> steps = {"experts": ("transformer",), "timesteps": (999.0,), "sigmas": (1.0,)}
+    >>> sizes = {"layers": 2, "tokens": (3, 2, 2), "channels": 5, "latent": (16, 3, 4, 4), "video": (9, 32, 32)}
+    >>> layout = Layout(branches=("cond",), dtype="float32", **steps, **sizes)
+    >>> reducer = Reducer(Capture.parse("block.out:mean:token[frame=1:]").resolve(layout), layout)
+    >>> reducer.positions["frame"], reducer(torch.ones(3, 4, 5)).shape
+    ((1, 2), torch.Size([2, 5]))
     """
-    return values.detach()
+
+    def __init__(self, resolved: Resolved, layout: Layout) -> None:
+        capture = resolved.capture
+        self._capture, self._site = capture, SITES[capture.site]
+        whole = {dim: layout.labels(dim, capture.site) for dim in resolved.chosen}
+        self.positions = {
+            dim: tuple(map({label: at for at, label in enumerate(whole[dim])}.__getitem__, labels))
+            for dim, labels in resolved.chosen.items()
+        }
+        self._partial = {dim for dim, at in self.positions.items() if len(at) != len(whole[dim])}
+        self._made: dict[tuple[str, torch.device], torch.Tensor] = {}
+
+    def __call__(self, values: torch.Tensor) -> torch.Tensor:
+        """Select, then reduce."""
+        return self.reduce(self.select(values))
+
+    def select(self, values: torch.Tensor) -> torch.Tensor:
+        """The chosen part of an event: a view where neighbouring numbers are chosen, the tensor itself where all are.
+
+        Parameters
+        ----------
+        values : Tensor
+            The whole of the site's value dimensions, in their order.
+        """
+        for axis, dim in enumerate(self._site.value_dims):
+            if dim not in self._partial:
+                continue
+            at = self.positions[dim]
+            step = _step(at)
+            if step:
+                values = values[(slice(None),) * axis + (slice(at[0], at[-1] + 1, step),)]
+            else:
+                values = values.index_select(axis, self._constant(dim, at, values.device))
+        return values
+
+    def reduce(self, values: torch.Tensor) -> torch.Tensor:
+        """What is kept of a selected event, on its device.
+
+        Parameters
+        ----------
+        values : Tensor
+            As ``select`` gives it; or computed for the chosen labels alone, as attention probabilities are.
+
+        Returns
+        -------
+        Tensor
+            float32; or bfloat16, where every value is one (``to_host`` widens it); or float16 or uint16, if the
+            capture asks for that. It may be a view of the values.
+
+        Raises
+        ------
+        BeyondFloat16
+        """
+        with torch.no_grad(), torch.autocast(values.device.type, enabled=False):  # which would multiply in bfloat16
+            return self._round(self._reduced(values.detach()))
+
+    def _reduced(self, values: torch.Tensor) -> torch.Tensor:
+        name, argument = self._capture.reduction, self._capture.argument
+        dims = self._site.value_dims
+        feature = dims.index(self._site.feature_dim)
+        if name == "raw":
+            return values
+        if name == "energy":
+            return energy(values, feature)
+        if name in ("mean", "std"):
+            axes = [dims.index(dim) for dim in read_axes(argument)]
+            return mean(values, axes) if name == "mean" else std(values, axes)
+        if name == "project":
+            return self._projected(values.movedim(feature, -1)).movedim(-1, feature)
+        return self._of_rows(values.movedim(feature, -1))
+
+    def _projected(self, values: torch.Tensor) -> torch.Tensor:
+        channels, components = values.shape[-1], int(self._capture.argument)
+        matrix_CK = self._constant("component", (channels, components), values.device)
+        out_NHK = project(values.reshape(-1, 1, channels), matrix_CK)
+        return out_NHK.reshape(*values.shape[:-1], components)
+
+    def _of_rows(self, values: torch.Tensor) -> torch.Tensor:
+        """``gram`` and ``top``: the tokens are counted through, the rest is kept."""
+        counted = len(self._site.token_dims)
+        tokens, kept, channels = prod(values.shape[:counted]), values.shape[counted:-1], values.shape[-1]
+        rows_NHC = values.reshape(tokens, prod(kept), channels)
+        if self._capture.reduction == "top":
+            out = top(rows_NHC, int(self._capture.argument))
+        else:
+            size, count = read_batches(self._capture.argument, tokens)
+            out = grams(rows_NHC, self._constant("gram_batch", (tokens, count, size), values.device))
+        return out.reshape(*kept, *out.shape[1:])
+
+    def _constant(self, name: str, numbers: Sequence[int], device: torch.device) -> torch.Tensor:
+        """What does not change from event to event, made once on every device."""
+        key = name, device
+        if key not in self._made:
+            self._made[key] = torch.as_tensor(_make(name, numbers)).to(device)
+        return self._made[key]
+
+    def _round(self, values: torch.Tensor) -> torch.Tensor:
+        dtype = self._capture.dtype
+        if dtype == "bfloat16":
+            return values.to(torch.bfloat16)
+        if dtype == "bits":
+            return values.to(torch.bfloat16).view(torch.uint16)
+        if dtype == "float16":
+            return _as_float16(values, self._capture.array)
+        return values if values.dtype == torch.bfloat16 else values.to(torch.float32)
 
 
-def energy(values: torch.Tensor, dim: int) -> torch.Tensor:
-    """L2 norm along a dimension, in float32 whatever the dtype.
-
-    Examples
-    --------
-    >>> energy(torch.tensor([[3.0, 4.0]], dtype=torch.bfloat16), dim=1)
-    tensor([5.])
-    """
-    values = values.detach()
-    if values.is_cuda or values.dtype == torch.float32:
-        norms: torch.Tensor = torch.linalg.vector_norm(values, dim=dim, dtype=torch.float32)
-        return norms
-    moved = values.movedim(dim, -1)
-    rows_NC = moved.reshape(-1, moved.shape[-1])
-    norms_N = torch.empty(len(rows_NC), dtype=torch.float32, device=values.device)
-    for start in range(0, len(rows_NC), _ROWS):
-        chunk = slice(start, start + _ROWS)
-        torch.linalg.vector_norm(rows_NC[chunk].float(), dim=-1, out=norms_N[chunk])
-    return norms_N.reshape(moved.shape[:-1])
-
-
-REDUCERS: Mapping[str, Callable[[torch.Tensor, int], torch.Tensor]] = MappingProxyType({"raw": raw, "energy": energy})
-"""The function of every reduction in ``dit_lens.captures.REDUCTIONS``: (values, feature dimension) to values."""
-
-
-def to_host(values: torch.Tensor) -> npt.NDArray[np.float32]:
-    """A float32 copy on the host; bfloat16 and float16 widen exactly, and move before they widen.
+def to_host(values: torch.Tensor) -> npt.NDArray[Any]:
+    """Copy to the host what a reducer gave: bfloat16 moves before it widens to float32, float16 and uint16 stay.
 
     Examples
     --------
     >>> tensor = torch.zeros(2)
     >>> array = to_host(tensor)
     >>> array[0] = 1
-    >>> tensor[0].item()
-    0.0
+    >>> tensor[0].item(), to_host(tensor.bfloat16()).dtype, to_host(tensor.half()).dtype
+    (0.0, dtype('float32'), dtype('float16'))
     """
-    host = values.to("cpu", copy=True).to(torch.float32)
-    copied: npt.NDArray[np.float32] = host.numpy()
-    return copied
+    host = values.detach().to("cpu", copy=True)
+    widened: npt.NDArray[Any] = (host.to(torch.float32) if host.dtype == torch.bfloat16 else host).numpy()
+    return widened
+
+
+def _make(name: str, numbers: Sequence[int]) -> npt.NDArray[Any]:
+    if name == "component":
+        channels, components = numbers
+        return draws.projection(draws.SEED, channels, components)
+    if name == "gram_batch":
+        tokens, count, size = numbers
+        return draws.permutation(draws.SEED, tokens)[: count * size].reshape(count, size)
+    return np.asarray(numbers, dtype=np.int64)
+
+
+def _step(numbers: Sequence[int]) -> int:
+    """The distance of evenly spaced numbers, 0 of others."""
+    steps = {after - before for before, after in pairwise(numbers)} or {1}
+    return steps.pop() if len(steps) == 1 else 0
+
+
+def _as_float16(values: torch.Tensor, array: str) -> torch.Tensor:
+    """Round, and look: what overflows would be read as infinite, and nothing would say so."""
+    half = values.to(torch.float16)
+    beyond = half.isinf() & values.isfinite()
+    if bool(beyond.any()):
+        worst = float(values[beyond].abs().max())
+        raise BeyondFloat16(
+            f"values of {array} do not fit float16; got {worst:.6g}, allowed {torch.finfo(torch.float16).max:.0f} at "
+            f"most; capture it as float32, without @float16"
+        )
+    return half

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,56 +21,106 @@ import torch
 
 from dit_lens.adapters.family import Family
 from dit_lens.captures import Resolved
+from dit_lens.engine.batch import Batch
+from dit_lens.engine.disk import DiskGuard, naming_full_disk
+from dit_lens.engine.errors import BadRequest
+from dit_lens.engine.flow import Flow
 from dit_lens.engine.hooks import attached
 from dit_lens.engine.layout import Layout
 from dit_lens.engine.recorder import Recorder
-from dit_lens.generation import Generation, Size
 from dit_lens_stores import TraceWriter
 
 __all__ = ["Outcome", "decode", "run_plain", "run_traced"]
 
 Video = npt.NDArray[np.uint8]
-Outcome = tuple[torch.Tensor, Video | None, float]
-"""Final latents, decoded video, seconds of denoising."""
 
 
-def run_plain(pipeline: Any, family: Family, request: Generation, size: Size, with_video: bool) -> Outcome:
+@dataclass(frozen=True)
+class Outcome:
+    """What a run gave: a row of latents and a video for every sample, and seconds.
+
+    ``waited`` is how long the model stood still because the writer could not keep up.
+    """
+
+    latents: tuple[torch.Tensor, ...]
+    videos: tuple[Video | None, ...]
+    seconds: float
+    waited: float = 0.0
+
+
+def run_plain(pipeline: Any, family: Family, batch: Batch, with_video: bool) -> Outcome:
     """Run with nothing attached."""
     start = time.perf_counter()
-    latents = _call(pipeline, family, request, size)
+    rows = _call(pipeline, family, batch)
     seconds = time.perf_counter() - start
-    return latents, decode(pipeline, family, latents) if with_video else None, seconds
+    leading = family.leading_frames(pipeline, batch.requests[0])
+    videos = tuple(decode(pipeline, family, row, leading) if with_video else None for row in rows)
+    return Outcome(rows, videos, seconds)
 
 
 def run_traced(
     pipeline: Any,
     family: Family,
-    request: Generation,
-    size: Size,
+    batch: Batch,
     layout: Layout,
     captures: Sequence[Resolved],
-    writer: TraceWriter,
+    writers: Sequence[TraceWriter | None],
     on_step: Callable[[int, int], None] | None = None,
+    guard: DiskGuard | None = None,
 ) -> Outcome:
-    """Run and record; the trace is complete in the store when this returns, and failed when it raises."""
-    video = None
+    """Run and record; the traces are complete in the store when this returns, and failed when it raises.
+
+    Parameters
+    ----------
+    pipeline : diffusers.DiffusionPipeline
+    family : Family
+    batch : Batch
+    layout : Layout
+    captures : sequence of Resolved
+    writers : sequence of TraceWriter or None
+        One for every sample that is recorded.
+    on_step : callable, optional
+    guard : DiskGuard, optional
+        Ends the run before the disk is full.
+
+    Returns
+    -------
+    Outcome
+    """
+    there = [writer for writer in writers if writer is not None]
     try:
-        recorder = Recorder(writer, captures, layout)
-        start = time.perf_counter()
-        with attached(pipeline, family, layout, recorder, on_step):
-            latents = _call(pipeline, family, request, size)
-        seconds = time.perf_counter() - start
-        recorder.check(writer.trace_id)
-        if "video" in writer.arrays:
-            video = decode(pipeline, family, latents)
-            writer.write("video", {}, video)
-        recorder.note_dtypes()
-        writer.update_manifest({"source_dtypes": recorder.source_dtypes, "seconds": round(seconds, 3)})
-        writer.finish()
+        with Flow(guard=guard) as flow:
+            recorders = [Recorder(writer, captures, layout, flow) if writer else None for writer in writers]
+            start = time.perf_counter()
+            with attached(pipeline, family, layout, recorders, on_step):
+                rows = _call(pipeline, family, batch)
+            seconds = time.perf_counter() - start
+            flow.drain()
+        for recorder in filter(None, recorders):
+            recorder.check()
+        with naming_full_disk():
+            videos = _store_videos(pipeline, family, batch, rows, writers)
+            for recorder in filter(None, recorders):
+                recorder.finish()
     except BaseException as error:  # also an interrupt: the store must never show a half trace as running
-        _give_up(writer, error)
+        for writer in there:
+            _give_up(writer, error)
         raise
-    return latents, video, seconds
+    return Outcome(rows, videos, seconds, flow.waited)
+
+
+def _store_videos(
+    pipeline: Any, family: Family, batch: Batch, rows: Sequence[torch.Tensor], writers: Sequence[TraceWriter | None]
+) -> tuple[Video | None, ...]:
+    """Decode the samples of which the video is recorded."""
+    leading = family.leading_frames(pipeline, batch.requests[0])
+    videos: list[Video | None] = []
+    for latents, writer in zip(rows, writers, strict=True):
+        wanted = writer is not None and "video" in writer.arrays
+        videos.append(decode(pipeline, family, latents, leading) if wanted else None)
+        if writer is not None and videos[-1] is not None:
+            writer.write("video", {}, videos[-1])
+    return tuple(videos)
 
 
 def _give_up(writer: TraceWriter, error: BaseException) -> None:
@@ -83,7 +134,7 @@ def _give_up(writer: TraceWriter, error: BaseException) -> None:
 
 
 @torch.no_grad()
-def decode(pipeline: Any, family: Family, latents: torch.Tensor) -> Video:
+def decode(pipeline: Any, family: Family, latents: torch.Tensor, leading: int = 0) -> Video:
     """Latents to pixels, as the pipeline itself would.
 
     Parameters
@@ -92,23 +143,35 @@ def decode(pipeline: Any, family: Family, latents: torch.Tensor) -> Video:
     family : Family
     latents : torch.Tensor
         Shape (1, C, F, H, W).
+    leading : int
+        Latent frames before the video's own.
 
     Returns
     -------
     numpy.ndarray of uint8, shape (F, H, W, 3)
+
+    Raises
+    ------
+    BadRequest
+        If the family cannot decode.
     """
-    video = np.asarray(family.decode(pipeline, latents))
+    if family.decode is None:
+        raise BadRequest(
+            f"latents of family {family.name} cannot be decoded here; got a {type(pipeline).__name__}, allowed a "
+            f"family with a decoder; call with decode=False, and decode with the pipeline's own autoencoder"
+        )
+    video = np.asarray(family.decode(pipeline, latents[:, :, leading:]))
     pipeline.maybe_free_model_hooks()
     return (video * 255).round().astype(np.uint8)
 
 
-def _call(pipeline: Any, family: Family, request: Generation, size: Size) -> torch.Tensor:
-    generator = torch.Generator("cpu").manual_seed(request.seed)
+def _call(pipeline: Any, family: Family, batch: Batch) -> tuple[torch.Tensor, ...]:
+    """The final latents of every sample, with a batch axis of one."""
     with _eager(), _quiet(pipeline):
-        latents: torch.Tensor = pipeline(
-            **family.arguments(pipeline, request, size), generator=generator, output_type="latent", return_dict=False
-        )[0]
-    return latents
+        latents: torch.Tensor = pipeline(**batch.arguments(pipeline, family), output_type="latent", return_dict=False)[
+            0
+        ]
+    return tuple(latents[row : row + 1] for row in range(len(batch)))
 
 
 @contextmanager

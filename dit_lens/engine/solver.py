@@ -1,25 +1,47 @@
-"""What a scheduler knows: its steps, their sigma, and the clean latent that a velocity points to.
+"""What a scheduler knows: its steps, their sigma, and the clean latent that a model output points to.
 
-In flow matching the latent is ``(1 - sigma) * clean + sigma * noise`` and the velocity is ``noise - clean``, so the
-clean latent is ``x + (sigmas[-1] - sigma) * v``: one formula for Euler, Heun, UniPC and DPM++. It is evaluated with
-the scheduler's own zero-dimensional sigma tensor and in its order of operations, so that the last step agrees with
-the final latents bit for bit. The sigma of a step is read from ``scheduler.sigmas``, never from the timestep, which
-UniPC truncates to an integer.
+In flow matching the latent is ``(1 - sigma) * clean + sigma * noise`` and the model output is the velocity
+``noise - clean``, so the clean latent is ``x + (sigmas[-1] - sigma) * v``: one formula for Euler, Heun, UniPC and
+DPM++, also with inverted sigmas. It is evaluated with the scheduler's own zero-dimensional sigma tensor and in its
+order of operations, so that the last step agrees with the final latents bit for bit. Older schedulers keep
+``alpha * clean + beta * noise`` (variance preserving) or ``clean + sigma * noise`` (Euler's) and predict noise, the
+clean latent, or ``alpha * noise - beta * clean`` (Salimans and Ho 2022, https://arxiv.org/abs/2202.00512). The sigma of
+a step is read from ``scheduler.sigmas``, never from the timestep, which UniPC truncates to an integer; a scheduler that
+has none gets diffusers' own definition of it, ``sqrt((1 - a) / a)`` with ``a = alphas_cumprod[timestep]``.
 """
 
 from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from dit_lens.engine.errors import Untraceable
 
-__all__ = ["Schedule", "clean_latent", "is_flow", "schedule_of", "step_index"]
+__all__ = [
+    "Schedule",
+    "check_scheduler",
+    "clean_latent",
+    "finds_clean",
+    "is_flow",
+    "schedule_of",
+    "sigma_at",
+    "step_index",
+]
 
-_NEEDED = ("sigmas", "step_index", "begin_index")
+Space = Literal["flow", "exploding", "preserving"]
+_EXPLODING = ("EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler")
+_PRESERVING = (
+    "DDIMScheduler",
+    "CogVideoXDDIMScheduler",
+    "CogVideoXDPMScheduler",
+    "DDPMScheduler",
+    "DPMSolverMultistepScheduler",
+    "UniPCMultistepScheduler",
+)
+_PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
 
 @dataclass(frozen=True)
@@ -36,7 +58,7 @@ def schedule_of(scheduler: Any, steps: int) -> Schedule:
     Raises
     ------
     Untraceable
-        If the scheduler has no sigmas.
+        If the scheduler knows no noise level.
 
     Examples
     --------
@@ -44,20 +66,29 @@ def schedule_of(scheduler: Any, steps: int) -> Schedule:
     >>> schedule_of(FlowMatchEulerDiscreteScheduler(), 2).sigmas
     (1.0, 0.0010000000474974513)
     """
-    lacking = [name for name in _NEEDED if not hasattr(scheduler, name)]
-    if lacking:
-        raise Untraceable(
-            f"the scheduler cannot be traced; got {type(scheduler).__name__} without {', '.join(lacking)}, allowed one "
-            f"that steps through sigmas, such as UniPCMultistepScheduler; exchange pipeline.scheduler"
-        )
+    check_scheduler(scheduler)
     twin = copy.deepcopy(scheduler)
     twin.set_timesteps(steps)
     timesteps = tuple(float(timestep) for timestep in twin.timesteps)
-    return Schedule(timesteps, tuple(float(sigma) for sigma in twin.sigmas[: len(timesteps)]))
+    return Schedule(timesteps, tuple(sigma_at(twin, index, at) for index, at in enumerate(timesteps)))
+
+
+def check_scheduler(scheduler: Any) -> None:
+    """Refuse a scheduler of which nobody can tell the noise level of a step.
+
+    Raises
+    ------
+    Untraceable
+    """
+    if not (_has_sigmas(scheduler) or hasattr(scheduler, "alphas_cumprod")):
+        raise Untraceable(
+            f"the scheduler cannot be traced; got {type(scheduler).__name__} without sigmas or alphas_cumprod, allowed "
+            f"one that has them, such as UniPCMultistepScheduler; exchange pipeline.scheduler"
+        )
 
 
 def is_flow(scheduler: Any) -> bool:
-    """Whether the scheduler takes a flow-matching velocity, so that ``clean_latent`` holds.
+    """Whether the scheduler takes a flow-matching velocity.
 
     Examples
     --------
@@ -65,12 +96,26 @@ def is_flow(scheduler: Any) -> bool:
     >>> is_flow(FlowMatchEulerDiscreteScheduler()), is_flow(DDIMScheduler())
     (True, False)
     """
-    matching = any(kind.__name__.startswith("FlowMatch") for kind in type(scheduler).__mro__)
+    matching = any(kind.startswith("FlowMatch") for kind in _kinds(scheduler))
     return matching or getattr(scheduler.config, "prediction_type", None) == "flow_prediction"
 
 
-def step_index(scheduler: Any, timestep: Any) -> int:
-    """The index at which the scheduler is about to step, found as the scheduler itself finds it."""
+def finds_clean(scheduler: Any) -> bool:
+    """Whether ``clean_latent`` has a formula for the scheduler.
+
+    Examples
+    --------
+    >>> from diffusers import DDIMScheduler, EDMEulerScheduler
+    >>> finds_clean(DDIMScheduler()), finds_clean(EDMEulerScheduler())
+    (True, False)
+    """
+    return _space(scheduler) is not None
+
+
+def step_index(scheduler: Any, timestep: Any) -> int | None:
+    """The index at which the scheduler is about to step, found as it finds it itself; None if it has none."""
+    if not _has_sigmas(scheduler):
+        return None
     if scheduler.step_index is not None:
         return int(scheduler.step_index)
     if scheduler.begin_index is not None:
@@ -78,22 +123,75 @@ def step_index(scheduler: Any, timestep: Any) -> int:
     return int(scheduler.index_for_timestep(timestep))
 
 
-def clean_latent(scheduler: Any, index: int, latent: torch.Tensor, velocity: torch.Tensor) -> torch.Tensor:
-    """The clean latent that a velocity points to at one step, in float32 or better.
+def sigma_at(scheduler: Any, index: int | None, timestep: float) -> float:
+    """Noise level at the start of a step.
+
+    Examples
+    --------
+    >>> from diffusers import DDIMScheduler
+    >>> scheduler = DDIMScheduler()
+    >>> a = scheduler.alphas_cumprod[500]
+    >>> abs(sigma_at(scheduler, None, 500.0) - float((1 - a) / a) ** 0.5) < 1e-6
+    True
+    """
+    if index is not None and _has_sigmas(scheduler):
+        return float(scheduler.sigmas[index])
+    kept = float(scheduler.alphas_cumprod[int(timestep)])
+    return float(((1 - kept) / kept) ** 0.5)
+
+
+def clean_latent(
+    scheduler: Any, index: int | None, timestep: Any, latent: torch.Tensor, output: torch.Tensor
+) -> torch.Tensor:
+    """The clean latent that a model output points to at one step, in float32 or better.
+
+    A scheduler that clips its own estimate (``clip_sample``) is not followed in that.
 
     Parameters
     ----------
-    scheduler : diffusers scheduler for which ``is_flow``
-    index : int
+    scheduler : diffusers scheduler for which ``finds_clean``
+    index : int or None
         See ``step_index``.
-    latent, velocity : torch.Tensor
+    timestep : float or torch.Tensor
+    latent, output : torch.Tensor
 
     Returns
     -------
     torch.Tensor
     """
-    towards_clean = scheduler.sigmas[-1] - scheduler.sigmas[index]
     if latent.dtype != torch.float64:
         latent = latent.to(torch.float32)
-    clean: torch.Tensor = latent + towards_clean * velocity
-    return clean
+    if _space(scheduler) == "flow":
+        clean: torch.Tensor = latent + (scheduler.sigmas[-1] - scheduler.sigmas[index]) * output
+        return clean
+    sigma = sigma_at(scheduler, index, float(timestep))
+    kept = 1 / (1 + sigma**2) ** 0.5  # alpha; beta is sigma * alpha
+    if _space(scheduler) == "exploding":
+        latent = latent * kept
+    return _variance_preserving(scheduler.config.prediction_type, latent, output, kept, sigma * kept)
+
+
+def _variance_preserving(
+    kind: str, latent: torch.Tensor, output: torch.Tensor, kept: float, lost: float
+) -> torch.Tensor:
+    if kind == "epsilon":
+        return (latent - lost * output) / kept
+    return kept * latent - lost * output if kind == "v_prediction" else output
+
+
+def _space(scheduler: Any) -> Space | None:
+    """How the scheduler mixes latent and noise; None if no formula is known for it."""
+    if is_flow(scheduler):
+        return "flow" if _has_sigmas(scheduler) else None
+    if getattr(scheduler.config, "prediction_type", None) not in _PREDICTIONS:
+        return None
+    kind = type(scheduler).__name__
+    return "exploding" if kind in _EXPLODING else "preserving" if kind in _PRESERVING else None
+
+
+def _has_sigmas(scheduler: Any) -> bool:
+    return all(hasattr(scheduler, name) for name in ("sigmas", "step_index", "begin_index"))
+
+
+def _kinds(scheduler: Any) -> tuple[str, ...]:
+    return tuple(kind.__name__ for kind in type(scheduler).__mro__)

@@ -16,14 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from dit_lens.captures import SITES, Capture, read_captures
+from dit_lens.engine.arrays import array_specs, coordinates, encoding_of
+from dit_lens.engine.flow import stored_values
 from dit_lens.engine.layout import Layout
-from dit_lens_stores import ArraySpec, Coordinate, create_store
+from dit_lens.engine.reductions import Reducer
+from dit_lens_stores import create_store
 
 if TYPE_CHECKING:
     from dit_lens.captures import Resolved
-    from dit_lens_stores import Store
+    from dit_lens_stores import Store, TraceWriter
 
 __all__ = ["SMALL", "synthetic_store"]
 
@@ -81,63 +85,45 @@ def synthetic_store(
 
 
 def _write_trace(store: Store, trace_id: str, resolved: Sequence[Resolved], layout: Layout, video: bool) -> None:
-    specs = [_spec(one, layout) for one in resolved] + ([_video_spec(layout)] if video else [])
-    writer = store.begin(trace_id, specs, _coordinates(resolved, layout), _manifest(trace_id, layout))
+    specs = array_specs(resolved, layout, video)
+    known = coordinates(layout, specs)
+    writer = store.begin(trace_id, specs, known, _manifest(trace_id, layout))
+    _set_steps(writer, resolved, layout)
     for one in resolved:
+        reducer = Reducer(one, layout)
+        writer.set_array_attribute(one.capture.array, "source_dtype", layout.dtype)
         for address, event in one.events(layout):
-            writer.write(one.capture.array, event, _values(trace_id, str(address), one, layout))
+            values = torch.from_numpy(_values(trace_id, str(address), one, layout))
+            writer.write(one.capture.array, event, stored_values(reducer.reduce(values), encoding_of(one.capture)))
     if video:
         rng = np.random.default_rng(zlib.crc32(f"{trace_id}/video".encode()))
         writer.write("video", {}, rng.integers(0, 256, size=(*layout.video, 3), dtype=np.uint8))
     writer.finish()
 
 
-def _spec(resolved: Resolved, layout: Layout) -> ArraySpec:
-    capture = resolved.capture
-    attrs = {"site": capture.site, "reduction": capture.reduction, "selection": str(capture.select)}
-    return ArraySpec(
-        capture.array, capture.dims, resolved.labels, resolved.event_dims, attrs={**attrs, "source_dtype": layout.dtype}
-    )
-
-
-def _video_spec(layout: Layout) -> ArraySpec:
-    sizes = dict(zip(("video_frame", "video_y", "video_x", "rgb"), (*layout.video, 3), strict=True))
-    return ArraySpec("video", tuple(sizes), {dim: tuple(range(size)) for dim, size in sizes.items()}, dtype="uint8")
-
-
-def _coordinates(resolved: Sequence[Resolved], layout: Layout) -> list[Coordinate]:
-    coordinates = [
-        Coordinate("sigma", "step", dict(enumerate(layout.sigmas))),
-        Coordinate("timestep", "step", dict(enumerate(layout.timesteps))),
-        Coordinate("expert", "step", dict(enumerate(layout.experts))),
-    ]
-    if any("token" in one.labels for one in resolved):
-        _, rows, columns = layout.tokens
-        places = range(rows * columns)
-        coordinates.append(Coordinate("y", "token", {place: place // columns for place in places}))
-        coordinates.append(Coordinate("x", "token", {place: place % columns for place in places}))
-    return coordinates
+def _set_steps(writer: TraceWriter, resolved: Sequence[Resolved], layout: Layout) -> None:
+    for step in sorted({int(step) for one in resolved for step in one.labels["step"]}):
+        facts = {"sigma": (layout.sigmas or ())[step], "timestep": (layout.timesteps or ())[step]}
+        for name, value in {**facts, "expert": layout.experts[step]}.items():
+            writer.set_coordinate(name, step, value)
 
 
 def _manifest(trace_id: str, layout: Layout) -> dict[str, Any]:
     seed = zlib.crc32(trace_id.encode())
-    run = {"steps": layout.steps, "sigmas": list(layout.sigmas), "tokens": list(layout.tokens)}
+    run = {"steps": layout.steps, "sigmas": list(layout.sigmas or ()), "tokens": list(layout.tokens)}
     return {"model": "synthetic", "prompt": trace_id, "seed": seed, **run}
 
 
 def _values(trace_id: str, address: str, resolved: Resolved, layout: Layout) -> npt.NDArray[np.float32]:
-    """One event: drawn whole, reduced, then selected, so that no capture changes what another one sees."""
+    """One event: drawn whole, then selected, so that no capture changes what another one sees."""
     capture = resolved.capture
     site = SITES[capture.site]
     rng = np.random.default_rng(zlib.crc32(f"{trace_id}/{address}".encode()))
-    sizes = [len(layout.labels(dim, capture.site)) for dim in site.value_dims]
+    whole = {dim: layout.labels(dim, capture.site) for dim in site.value_dims}
+    sizes = [len(labels) for labels in whole.values()]
     values = _as_bfloat16(rng.standard_normal(sizes) * np.exp(rng.standard_normal([*sizes[:-1], 1])))
-    for axis, dim in enumerate(site.value_dims):
-        if dim in resolved.labels:
-            values = values.take([int(label) for label in resolved.labels[dim]], axis=axis)
-    if capture.reduction == "energy":
-        axis = site.value_dims.index(site.feature_dim)
-        return np.asarray(np.linalg.norm(values.astype(np.float64), axis=axis), dtype=np.float32)
+    for axis, (dim, labels) in enumerate(whole.items()):
+        values = values.take([labels.index(label) for label in resolved.chosen[dim]], axis=axis)
     return values
 
 

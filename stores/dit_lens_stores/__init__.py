@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from dit_lens_stores.errors import (
+    Corrupt,
     DitLensError,
     DuplicateEvent,
     NotAStore,
@@ -19,6 +20,7 @@ from dit_lens_stores.errors import (
     UnknownArray,
     UnknownFormat,
     UnknownTrace,
+    Unreachable,
     close_match,
 )
 
@@ -32,6 +34,7 @@ __all__ = [
     "FORMAT",
     "ArraySpec",
     "Coordinate",
+    "Corrupt",
     "DitLensError",
     "DuplicateEvent",
     "NotAStore",
@@ -44,6 +47,7 @@ __all__ = [
     "UnknownArray",
     "UnknownFormat",
     "UnknownTrace",
+    "Unreachable",
     "check_trace_id",
     "close_match",
     "create_store",

@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from typing import ClassVar
 
 __all__ = [
+    "Corrupt",
     "DitLensError",
     "DuplicateEvent",
     "NotAStore",
@@ -22,6 +23,7 @@ __all__ = [
     "UnknownArray",
     "UnknownFormat",
     "UnknownTrace",
+    "Unreachable",
     "close_match",
 ]
 
@@ -110,6 +112,26 @@ class UnknownFormat(StoreError):
     Examples
     --------
     >>> issubclass(UnknownFormat, StoreError)
+    True
+    """
+
+
+class Corrupt(StoreError, ValueError):
+    """What a store holds is not what the format allows, or not the bytes that were written.
+
+    Examples
+    --------
+    >>> issubclass(Corrupt, ValueError)
+    True
+    """
+
+
+class Unreachable(StoreError, ConnectionError):
+    """The place of a store does not answer, or not to us.
+
+    Examples
+    --------
+    >>> issubclass(Unreachable, OSError)
     True
     """
 

@@ -1,9 +1,10 @@
 """How an array is cut into chunks and shards, and how its bytes are coded.
 
 An inner chunk is what one read fetches: one event, and inside it one frame, a run of whole token rows and all
-channels. A shard is one file: the events of the last event dimension (the layers of one step) together, up to 64 MB,
-written once and whole. Steps are never grouped, so a step that has run is on disk, and the memory that a writer needs
-does not grow with the number of steps.
+channels. Where events are small (an energy, a mean) a chunk holds several layers, so that it is not tiny. A shard is
+one file: the events of the last event dimension (the layers of one step) together, up to 64 MB, written once and
+whole. Steps are never grouped, so a step that has run is on disk, and the memory that a writer needs does not grow
+with the number of steps.
 
 bfloat16 values are stored as float32 with 16 zero bits: bit planes of zeros vanish under blosc's bit shuffle, so the
 files are as small as packed bfloat16 and open everywhere. A crc32c after the compressor turns a flipped bit into an
@@ -21,7 +22,7 @@ from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec
 
 from dit_lens_stores.schema import ArraySpec
 
-__all__ = ["SHARD_BYTES", "Layout", "array_options", "plan_layout"]
+__all__ = ["CHUNK_BYTES", "SHARD_BYTES", "Layout", "array_options", "blosc_options", "plan_layout"]
 
 SHARD_BYTES = 64 * 2**20
 CHUNK_BYTES = 4 * 2**20
@@ -38,13 +39,18 @@ class Layout:
 
     Examples
     --------
-    >>> Layout((4, 10, 8), (1, 1, 8), (1, 10, 8)).shard
-    (1, 10, 8)
+    >>> Layout((4, 10, 8), (1, 1, 8), (1, 10, 8)).counts
+    (1, 10, 1)
     """
 
     shape: tuple[int, ...]
     chunk: tuple[int, ...]
     shard: tuple[int, ...]
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """How many inner chunks a shard has along each dimension."""
+        return tuple(shard // chunk for shard, chunk in zip(self.shard, self.chunk, strict=True))
 
 
 def plan_layout(spec: ArraySpec, sizes: dict[str, int], row: int = 1, shard_bytes: int = SHARD_BYTES) -> Layout:
@@ -72,14 +78,38 @@ def plan_layout(spec: ArraySpec, sizes: dict[str, int], row: int = 1, shard_byte
     >>> layout = plan_layout(ArraySpec("block.out.raw", dims, labels, ("step", "layer")), sizes, row=8)
     >>> layout.chunk, layout.shard
     ((1, 1, 1, 64, 128), (1, 10, 5, 64, 128))
+    >>> layout = plan_layout(ArraySpec("block.out.energy", dims[:4], dict.fromkeys(dims[:4], (0,)), dims[:2]), sizes)
+    >>> layout.chunk, layout.shard
+    ((1, 10, 5, 64), (1, 10, 5, 64))
     """
     events, shape = len(spec.event_dims), tuple(sizes[dim] for dim in spec.dims)
-    item = np.dtype(spec.dtype).itemsize
+    item = np.dtype(spec.stored_dtype).itemsize
     value_chunk = _value_chunk(spec, sizes, row, item)
-    shard = [1] * events + list(shape[events:])
+    chunk, shard = [1] * events + list(value_chunk), [1] * events + list(shape[events:])
     if events and spec.event_dims[-1] != "step":  # grouping steps would hold a step back until others have run
-        shard[events - 1] = min(shape[events - 1], max(1, shard_bytes // (math.prod(shape[events:]) * item)))
-    return Layout(shape, (1,) * events + value_chunk, tuple(shard))
+        event_bytes = math.prod(shape[events:]) * item
+        grouped = min(shape[events - 1], max(1, shard_bytes // event_bytes))
+        if value_chunk == shape[events:]:
+            chunk[events - 1] = _events_in_a_chunk(grouped, event_bytes)
+        shard[events - 1] = grouped - grouped % -chunk[events - 1]  # whole chunks, if need be past the end
+    return Layout(shape, tuple(chunk), tuple(shard))
+
+
+def blosc_options(spec: ArraySpec) -> dict[str, Any] | None:
+    """How blosc is set for an array: name, level, shuffle and type size; None if its bytes stay as they are.
+
+    Examples
+    --------
+    >>> blosc_options(ArraySpec("x", (), {}))
+    {'cname': 'lz4', 'clevel': 1, 'shuffle': 'bitshuffle', 'typesize': 4}
+    """
+    video, name = spec.dtype == "uint8", spec.compressor
+    if name == "none":
+        return None
+    if name == "zstd" or (video and name == "auto"):
+        shuffle = "noshuffle" if video else "shuffle"
+        return {"cname": "zstd", "clevel": 3, "shuffle": shuffle, "typesize": np.dtype(spec.stored_dtype).itemsize}
+    return {"cname": "lz4", "clevel": 1, "shuffle": "bitshuffle", "typesize": np.dtype(spec.stored_dtype).itemsize}
 
 
 def array_options(spec: ArraySpec, layout: Layout) -> dict[str, Any]:
@@ -91,37 +121,40 @@ def array_options(spec: ArraySpec, layout: Layout) -> dict[str, Any]:
     >>> array_options(spec, plan_layout(spec, {"step": 1, "h": 2}))["chunks"]
     (1, 2)
     """
-    video = spec.dtype == "uint8"
-    blosc = (
-        BloscCodec(cname="zstd", clevel=3, shuffle="noshuffle", typesize=1)
-        if video
-        else BloscCodec(cname="lz4", clevel=1, shuffle="bitshuffle", typesize=4)
-    )
+    blosc = blosc_options(spec)
     return {
         "shape": layout.shape,
         "chunks": layout.chunk,
         "shards": layout.shard if layout.shard != layout.chunk else None,
-        "dtype": spec.dtype,
-        "fill_value": 0 if video else np.nan,
+        "dtype": spec.stored_dtype,
+        "fill_value": spec.fill,
         "serializer": BytesCodec(),
-        "compressors": (blosc, Crc32cCodec()),
+        "compressors": (*([BloscCodec(**blosc)] if blosc else []), *([Crc32cCodec()] if spec.checksum else [])),
         "dimension_names": spec.dims,
         "config": {"write_empty_chunks": True},  # by default zarr drops chunks of zeros, and takes twice as long
     }
 
 
+def _events_in_a_chunk(events: int, event_bytes: int) -> int:
+    """Share events out evenly over as few chunks as hold them."""
+    chunks = math.ceil(events / max(1, CHUNK_BYTES // event_bytes))
+    return math.ceil(events / chunks)
+
+
 def _value_chunk(spec: ArraySpec, sizes: dict[str, int], row: int, item: int) -> tuple[int, ...]:
     chunk = {dim: sizes[dim] for dim in spec.value_dims}
     frame = next((dim for dim in _FRAME_DIMS if dim in chunk), None)
-    tokens_of_channels = {"token", "channel"} <= set(chunk)
-    if frame and (tokens_of_channels or math.prod(chunk.values()) * item > CHUNK_BYTES):
+    if frame and ({"token", "channel"} <= set(chunk) or math.prod(chunk.values()) * item > CHUNK_BYTES):
         chunk[frame] = 1
-    if tokens_of_channels:
-        chunk["token"] = _token_run(chunk["token"], row, math.prod(chunk.values()) // chunk["token"] * item)
+    for dim in sorted(chunk, key=lambda dim: dim != "token"):  # tokens first, then from the left
+        others = math.prod(chunk.values()) // chunk[dim] * item
+        chunk[dim] = _run(chunk[dim], row if dim == "token" else 1, others)
     return tuple(chunk[dim] for dim in spec.value_dims)
 
 
-def _token_run(tokens: int, row: int, token_bytes: int) -> int:
-    """Find the longest run of whole rows that divides the tokens and stays within a chunk; all tokens if none does."""
-    runs = [run for run in range(row, tokens + 1, row) if tokens % run == 0 and run * token_bytes <= CHUNK_BYTES]
-    return max(runs, default=tokens)
+def _run(length: int, row: int, each: int) -> int:
+    """Find the longest run that divides the length and stays within a chunk, of whole rows if there is one."""
+    if length * each <= CHUNK_BYTES:
+        return length
+    runs = [run for run in range(1, length + 1) if length % run == 0 and run * each <= CHUNK_BYTES]
+    return max([run for run in runs if run % row == 0] or runs, default=1)

@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import zarr
+from zarr.codecs import BytesCodec, Crc32cCodec
 
+from dit_lens_stores.encoders import Encoders
 from dit_lens_stores.errors import StoreError, close_match
 from dit_lens_stores.index import as_json
 from dit_lens_stores.layout import Layout, array_options, plan_layout
@@ -124,7 +126,7 @@ def make_plan(arrays: Sequence[ArraySpec], coordinates: Sequence[Coordinate]) ->
 
 
 def allocate(
-    group: zarr.Group, plan: Plan, held: Held = nullcontext
+    group: zarr.Group, plan: Plan, held: Held = nullcontext, encoders: Encoders | None = None, fsync: bool = False
 ) -> tuple[dict[str, ArrayWriter], dict[str, CoordinateArray]]:
     """Create everything that the plan names inside an empty group.
 
@@ -134,6 +136,8 @@ def allocate(
     plan : Plan
     held : callable, optional
         For the writers: makes the context in which the disk is written.
+    encoders : Encoders, optional
+    fsync : bool
 
     Returns
     -------
@@ -151,7 +155,12 @@ def allocate(
         kind = "int64" if isinstance(labels[0], int) else "str"
         _write_vector(group, dim, dim, _vector(kind, labels), {})
     coordinates = {spec.name: _allocate_coordinate(group, spec, plan) for spec in plan.coordinates}
-    return {spec.name: _allocate_array(group, spec, plan, held) for spec in plan.arrays}, coordinates
+    writers = {}
+    for spec in plan.arrays:
+        array, done = _allocate_array(group, spec, plan)
+        layout = plan.layouts[spec.name]
+        writers[spec.name] = ArrayWriter(spec, plan.labels, layout, array, done, held, encoders, fsync)
+    return writers, coordinates
 
 
 def _allocate_coordinate(group: zarr.Group, spec: Coordinate, plan: Plan) -> CoordinateArray:
@@ -159,11 +168,10 @@ def _allocate_coordinate(group: zarr.Group, spec: Coordinate, plan: Plan) -> Coo
     return CoordinateArray(array, plan.values[spec.name].copy(), plan.labels[spec.dim], spec)
 
 
-def _allocate_array(group: zarr.Group, spec: ArraySpec, plan: Plan, held: Held) -> ArrayWriter:
+def _allocate_array(group: zarr.Group, spec: ArraySpec, plan: Plan) -> tuple[zarr.Array[Any], zarr.Array[Any]]:
     fewer = {dim: list(own) for dim, own in spec.labels.items() if len(own) < len(plan.labels[dim])}
-    attrs = as_json(spec.name, spec.attrs) | ({OWN_LABELS: fewer} if fewer else {})
-    layout = plan.layouts[spec.name]
-    array = group.create_array(spec.name, attributes=attrs, **array_options(spec, layout))
+    attrs = as_json(spec.name, spec.attrs) | {"encoding": spec.encoding} | ({OWN_LABELS: fewer} if fewer else {})
+    array = group.create_array(spec.name, attributes=attrs, **array_options(spec, plan.layouts[spec.name]))
     marks = first_marks(spec, plan.labels)
     done = group.create_array(
         spec.name + DONE_SUFFIX,
@@ -171,12 +179,14 @@ def _allocate_array(group: zarr.Group, spec: ArraySpec, plan: Plan, held: Held) 
         chunks=marks.shape,
         dtype="uint8",
         fill_value=0,
+        serializer=BytesCodec(),
+        compressors=(Crc32cCodec(),),
         dimension_names=spec.event_dims,
         attributes=_MARK_ATTRS,
         config={"write_empty_chunks": True},
     )
     done[...] = marks
-    return ArrayWriter(spec, plan.labels, layout, array, done, held)
+    return array, done
 
 
 def _write_vector(

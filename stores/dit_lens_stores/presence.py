@@ -2,31 +2,31 @@
 
 Zarr reads a chunk whose file is missing as the fill value: NaN, black video, a label of -1. The marks say which events
 were put in place, so a copy that lost files can be told from a capture that left something out. Only names are looked
-up, no values are read but the marks. A shard or chunk holds its events whole, and labels, coordinates and marks are
-one chunk each.
+up, no values are read but labels, coordinates and marks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import zarr
 
+from dit_lens_stores.places import side_by_side
 from dit_lens_stores.schema import DONE_SUFFIX, WRITTEN
+
+if TYPE_CHECKING:
+    from dit_lens_stores.vectors import Contents
 
 __all__ = ["lost_events", "lost_files"]
 
 
-def lost_events(folder: Path, name: str) -> dict[tuple[int, ...], str]:
-    """Find the events of an array that are marked done while their file is gone.
+def lost_events(contents: Contents, name: str) -> dict[tuple[int, ...], str]:
+    """Find the events of an array that are marked done while a file of theirs is gone.
 
     Parameters
     ----------
-    folder : pathlib.Path
-        The trace.
+    contents : Contents
+        Of the trace.
     name : str
         The array.
 
@@ -42,61 +42,38 @@ def lost_events(folder: Path, name: str) -> dict[tuple[int, ...], str]:
     >>> writer = store.begin("t0", [ArraySpec("x", ("step",), {"step": (0, 1)}, ("step",))], [], {})
     >>> writer.write("x", {"step": 1}, np.float32(1))
     >>> (store.path / "t0" / "x" / "c" / "1").unlink()
-    >>> lost_events(store.path / "t0", "x")
-    {(1,): 'x/c/1'}
+    >>> store["t0"].lost()
+    ('t0/x/c/1',)
     """
-    array, done = _open(folder, name), _open(folder, name + DONE_SUFFIX)
-    if array is None or done is None:
+    if name + DONE_SUFFIX not in contents.whole([name + DONE_SUFFIX]) or not contents.has(name):
         return {}
-    marked = [tuple(at.tolist()) for at in np.argwhere(np.asarray(done[...]) == WRITTEN)]
-    files = {at: _file(array, name, at) for at in marked}
-    gone = {file for file in set(files.values()) if not (folder / file).exists()}
-    return {at: file for at, file in files.items() if file in gone}
+    node, marks = contents.raw(name), contents.marks(name)
+    files: dict[str, list[tuple[int, ...]]] = {}
+    for place in np.argwhere(marks == WRITTEN):
+        at = tuple(place.tolist())
+        events = tuple(i // size for i, size in zip(at, node.file, strict=False))
+        files.setdefault(node.file_key((*events, *[0] * (len(node.shape) - len(events)))), []).append(at)
+    there = side_by_side(contents.place, contents.place.exists, files)
+    gone = [key for key, found in zip(files, there, strict=True) if not found]
+    return {at: key.removeprefix(f"{contents.trace}/") for key in gone for at in files[key]}
 
 
-def lost_files(folder: Path, arrays: Sequence[str], coordinates: Sequence[str]) -> tuple[str, ...]:
+def lost_files(contents: Contents) -> tuple[str, ...]:
     """List the files of a complete trace that are gone, as paths inside the trace.
 
     Parameters
     ----------
-    folder : pathlib.Path
-        The trace.
-    arrays, coordinates : sequence of str
-        What it holds, by its attributes.
+    contents : Contents
 
     Returns
     -------
     tuple of str
-
-    Examples
-    --------
-    >>> lost_files(getfixture("tmp_path"), ["x"], [])
-    ('x/zarr.json', 'x_done/zarr.json')
     """
-    there = [array for name in arrays if (array := _open(folder, name)) is not None]
-    dims = [str(dim) for array in there for dim in getattr(array.metadata, "dimension_names", None) or ()]
-    vectors = dict.fromkeys([*dims, *coordinates, *(name + DONE_SUFFIX for name in arrays)])
-    lost = [f"{name}/zarr.json" for name in arrays if _open(folder, name) is None]
-    lost += [file for name in vectors if (file := _lost_vector(folder, name))]
-    lost += [file for name in arrays for file in lost_events(folder, name).values()]
+    contents.load(contents.arrays)
+    there = [name for name in contents.arrays if contents.has(name)]
+    dims = [dim for name in there for dim in contents.raw(name).dims]
+    vectors = dict.fromkeys([*dims, *contents.coordinates, *(name + DONE_SUFFIX for name in contents.arrays)])
+    lost = [f"{name}/zarr.json" for name in contents.arrays if name not in there]
+    lost += [contents.file_of(name) for name in vectors if name not in contents.whole(vectors)]
+    lost += [file for name in there for file in lost_events(contents, name).values()]
     return tuple(dict.fromkeys(lost))
-
-
-def _lost_vector(folder: Path, name: str) -> str | None:
-    array = _open(folder, name)
-    file = f"{name}/zarr.json" if array is None else _file(array, name, ())
-    return None if (folder / file).exists() else file
-
-
-def _open(folder: Path, name: str) -> zarr.Array[Any] | None:
-    if not (folder / name / "zarr.json").exists():
-        return None
-    return zarr.open_array(folder / name, mode="r", zarr_format=3)
-
-
-def _file(array: zarr.Array[Any], name: str, at: tuple[int, ...]) -> str:
-    """The file that holds an event, or the only file of an array that is one chunk."""
-    sizes = array.shards or array.chunks
-    index = [position // size for position, size in zip(at, sizes, strict=False)]
-    key = array.metadata.encode_chunk_key((*index, *[0] * (array.ndim - len(index))))
-    return f"{name}/{key}"

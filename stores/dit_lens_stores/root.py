@@ -8,7 +8,7 @@ never interrupted.
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,22 +16,25 @@ from typing import Any
 import zarr
 
 from dit_lens_stores.claim import Claim, check_free, locked
-from dit_lens_stores.errors import NotDone, StoreError, StoreExists, UnknownTrace, close_match
+from dit_lens_stores.encoders import QUEUE_BYTES, Encoders
+from dit_lens_stores.errors import StoreError, StoreExists
 from dit_lens_stores.index import FORMAT_KEY, as_json, now, read_attributes, read_root, summarise, write_entry
+from dit_lens_stores.opening import StoreReader
+from dit_lens_stores.places import LocalPlace, Place, place_of
 from dit_lens_stores.prepare import allocate, make_plan
-from dit_lens_stores.reader import Trace
 from dit_lens_stores.schema import FORMAT, ArraySpec, Coordinate, check_trace_id
-from dit_lens_stores.writer import TraceWriter, list_events
+from dit_lens_stores.writer import TraceWriter
 
 __all__ = ["Store", "create_store", "open_store"]
 
 
-class Store:
+class Store(StoreReader):
     """A directory of traces; made by `create_store` or `open_store`.
 
     Parameters
     ----------
-    path : pathlib.Path
+    place : Place
+        Where it lies.
     writable : bool
 
     Examples
@@ -41,33 +44,9 @@ class Store:
     (0, False)
     """
 
-    def __init__(self, path: Path, writable: bool) -> None:
-        self.path, self.writable = path, writable
-
-    @property
-    def index(self) -> dict[str, dict[str, Any]]:
-        """What the store says of its traces, by trace id; one request."""
-        return dict(read_root(self.path)["traces"])
-
-    @property
-    def traces(self) -> tuple[str, ...]:
-        """The ids of all traces, complete or not, in the order in which they were begun."""
-        return tuple(self.index)
-
-    def status(self, trace_id: str) -> str:
-        """Return ``"running"``, ``"complete"`` or ``"failed"``, from the trace itself.
-
-        Parameters
-        ----------
-        trace_id : str
-
-        Returns
-        -------
-        str
-        """
-        self._check_known(trace_id)
-        attributes = read_attributes(self.path / trace_id) or {}
-        return str(attributes.get("status", "running"))  # no group yet: killed between the index and the group
+    def __init__(self, place: Place, writable: bool) -> None:
+        super().__init__(place)
+        self.writable = writable
 
     def begin(
         self,
@@ -75,6 +54,10 @@ class Store:
         arrays: Sequence[ArraySpec],
         coordinates: Sequence[Coordinate],
         manifest: Mapping[str, Any],
+        *,
+        encoders: int = 1,
+        queue_bytes: int = QUEUE_BYTES,
+        fsync: bool = False,
     ) -> TraceWriter:
         """Lay out a new trace; one of the same id that is not complete is deleted first.
 
@@ -86,6 +69,12 @@ class Store:
         coordinates : sequence of Coordinate
         manifest : mapping
             JSON-able.
+        encoders : int
+            Threads that compress and write while the caller goes on; with 0 the caller's own does it.
+        queue_bytes : int
+            How much may wait for them; the caller waits while it is more. One shard per thread is always let in.
+        fsync : bool
+            Wait for the disk before a shard counts as done, so that it survives a power cut.
 
         Returns
         -------
@@ -100,7 +89,7 @@ class Store:
         """
         if not self.writable:
             raise StoreError(
-                f"begin cannot write to '{self.path}'; got a store opened for reading, allowed one opened for "
+                f"begin cannot write to '{self.url}'; got a store opened for reading, allowed one opened for "
                 f"writing; use create_store"
             )
         check_trace_id(trace_id)
@@ -112,71 +101,8 @@ class Store:
             check_free(self.path, trace_id)
             write_entry(self.path, trace_id, start | summarise(manifest))
             group = claim.make_group(start | details)
-            return TraceWriter(claim, group, *allocate(group, plan, claim.held))
-
-    def get(self, trace_id: str, partial: bool = False) -> Trace:
-        """Open one trace.
-
-        Parameters
-        ----------
-        trace_id : str
-        partial : bool
-            Also open one that is not complete: what is not there is NaN, and ``trace.missing()`` names it.
-
-        Returns
-        -------
-        Trace
-
-        Raises
-        ------
-        NotDone
-            If it is not complete, or files of it were lost, and ``partial`` was not given.
-        UnknownTrace
-            If there is none of that id.
-
-        Examples
-        --------
-        >>> create_store(getfixture("tmp_path") / "b.zarr").get("t0")
-        Traceback (most recent call last):
-        ...
-        dit_lens_stores.errors.UnknownTrace: ...got 't0', allowed none; look at store.traces
-        """
-        self._check_known(trace_id)
-        trace = Trace(self.path, trace_id)
-        if not partial and trace.status == "complete":
-            _check_files(trace)
-        if partial or trace.status == "complete":
-            return trace
-        missing = list_events(trace.missing()) or "nothing" if trace.arrays else "everything"
-        raise NotDone(
-            f"trace '{trace_id}' is not complete in '{self.path}'; got status '{trace.status}', missing {missing}, "
-            f"allowed 'complete'; trace it again, or read it with get('{trace_id}', partial=True)"
-        )
-
-    def __getitem__(self, trace_id: str) -> Trace:
-        return self.get(trace_id)
-
-    def __contains__(self, trace_id: object) -> bool:
-        return trace_id in self.index
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.traces)
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def __repr__(self) -> str:
-        lines = [f"  {trace_id:24} {entry.get('status')}" for trace_id, entry in self.index.items()]
-        return "\n".join([f"<dit-lens store '{self.path}': {len(lines)} traces>", *lines])
-
-    def _check_known(self, trace_id: str) -> None:
-        known = self.traces
-        if trace_id not in known:
-            shown = ", ".join(known[:6]) + (f" and {len(known) - 6} more" if len(known) > 6 else "") or "none"
-            hint = close_match(trace_id, known) or "; look at store.traces"
-            raise UnknownTrace(
-                f"store '{self.path}' holds no trace of that id; got '{trace_id}', allowed {shown}{hint}"
-            )
+            threads = Encoders(encoders, queue_bytes)
+            return TraceWriter(claim, group, *allocate(group, plan, claim.held, threads, fsync), threads)
 
 
 def create_store(path: str | Path) -> Store:
@@ -211,19 +137,22 @@ def create_store(path: str | Path) -> Store:
         if FORMAT_KEY not in (read_attributes(path) or {}):
             _make_store(path)
     read_root(path, "create_store")
-    return Store(path, writable=True)
+    return Store(LocalPlace(path), writable=True)
 
 
-def open_store(path: str | Path) -> Store:
-    """Open a store for reading.
+def open_store(path: str | Path | Place) -> Store:
+    """Open a store for reading, wherever it lies; nothing but its index is read.
 
     Parameters
     ----------
-    path : str or pathlib.Path
+    path : str, pathlib.Path or Place
+        A folder, a ``.zip`` of one, or an address: ``https://``, ``s3://``, ``hf://datasets/OWNER/NAME/...``, or
+        another that fsspec knows.
 
     Returns
     -------
     Store
+        A mapping of its traces.
 
     Raises
     ------
@@ -231,6 +160,8 @@ def open_store(path: str | Path) -> Store:
         If there is no store.
     UnknownFormat
         If it is a store of another major format.
+    Unreachable
+        If the address does not answer.
 
     Examples
     --------
@@ -238,9 +169,9 @@ def open_store(path: str | Path) -> Store:
     >>> open_store(path).traces
     ()
     """
-    path = Path(path)
-    read_root(path)
-    return Store(path, writable=False)
+    store = Store(place_of(path), writable=False)
+    _ = store.attributes
+    return store
 
 
 def _make_store(path: Path) -> None:
@@ -254,19 +185,6 @@ def _in_the_way(path: Path, got: str) -> StoreExists:
     return StoreExists(
         f"create_store refused '{path}'; got {got}, allowed a new path, an empty folder or a dit-lens store; choose "
         f"another path"
-    )
-
-
-def _check_files(trace: Trace) -> None:
-    if not (lost := trace.lost()):
-        return
-    files = f"'{lost[0]}'" + (f" and {len(lost) - 1} more" if len(lost) > 1 else "")
-    parts = [file.split("/") for file in lost]
-    only_values = all(name in trace.arrays and last != "zarr.json" for _, name, *_, last in parts)
-    held = list_events(trace.missing()) if only_values else "labels, marks or metadata"  # no events without labels
-    raise NotDone(
-        f"trace '{trace.id}' has lost files in '{trace.path}'; got no {files}, which held {held}, allowed every file "
-        f"that was written; copy the store again, or read the rest with get('{trace.id}', partial=True)"
     )
 
 

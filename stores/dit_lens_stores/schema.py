@@ -15,6 +15,7 @@ from itertools import product
 from numbers import Integral, Real
 from typing import Any, Literal
 
+from dit_lens_stores.encodings import check_encoding, fill_value, stored_dtype
 from dit_lens_stores.errors import StoreError
 
 __all__ = [
@@ -40,6 +41,7 @@ EXPECTED, WRITTEN, NOT_PART = 0, 1, 2
 Label = int | str
 Event = dict[str, Label]
 _DTYPES = ("float32", "uint8")
+_COMPRESSORS = ("auto", "lz4", "zstd", "none")
 _TAKEN = "zarr.json"  # beside the traces lies the root group's own file
 _TRACE_ID = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
@@ -62,6 +64,14 @@ class ArraySpec:
         uint8 is for video.
     attrs : mapping
         JSON-able facts: site, reduction, source_dtype, units, long_name.
+    encoding : str
+        How float32 is kept: ``exact``, ``bits`` (uint16 bit patterns of bfloat16), ``float16`` or ``bitround:N``; see
+        `dit_lens_stores.encodings`. uint8 is always exact.
+    compressor : {"auto", "lz4", "zstd", "none"}
+        lz4 is the fastest that gains something, zstd the smallest; ``auto`` is zstd for video and lz4 for the rest.
+    checksum : bool
+        Keep a crc32c of every chunk, so that a flipped bit is an error. Without it and without a compressor a write is
+        as fast as the disk.
 
     Examples
     --------
@@ -76,6 +86,9 @@ class ArraySpec:
     event_dims: tuple[str, ...] = ()
     dtype: Literal["float32", "uint8"] = "float32"
     attrs: Mapping[str, Any] = field(default_factory=dict)
+    encoding: str = "exact"
+    compressor: Literal["auto", "lz4", "zstd", "none"] = "auto"
+    checksum: bool = True
 
     def __post_init__(self) -> None:
         where = f"array '{self.name}'"
@@ -84,6 +97,10 @@ class ArraySpec:
             raise StoreError(f"ArraySpec refused its name; got '{self.name}', allowed {rule}; rename it")
         if self.dtype not in _DTYPES:
             raise StoreError(f"{where} has a dtype; got '{self.dtype}', allowed {', '.join(_DTYPES)}; widen to float32")
+        if self.compressor not in _COMPRESSORS:
+            allowed = ", ".join(_COMPRESSORS)
+            raise StoreError(f"{where} has a compressor; got '{self.compressor}', allowed {allowed}; leave it out")
+        check_encoding(self.encoding, self.dtype, where)
         if self.event_dims != self.dims[: len(self.event_dims)]:
             raise StoreError(
                 f"{where} has event_dims that do not lead; got {self.event_dims}, allowed a beginning of {self.dims}; "
@@ -98,6 +115,16 @@ class ArraySpec:
         for dim in self.dims:
             _check_labels(where, dim, plain[dim])
         object.__setattr__(self, "labels", plain)
+
+    @property
+    def stored_dtype(self) -> str:
+        """The dtype on disk."""
+        return stored_dtype(self.dtype, self.encoding)
+
+    @property
+    def fill(self) -> Any:
+        """What stands on disk for values that were never written."""
+        return fill_value(self.dtype, self.encoding)
 
     @property
     def value_dims(self) -> tuple[str, ...]:

@@ -1,9 +1,9 @@
 """Write the events of one array: gather a shard in memory, put it in place whole, then set its done marks.
 
-A buffer covers only the bounding box of what the array holds, so frames that were not captured cost nothing. A shard
-whose expected events are all there is written at once and is put in place by a rename. One that is given up early
-(the run failed, or more shards are open than there are branches) is written event by event; a later event of it is
-merged in. The marks are one small chunk, rewritten after the values, so a mark never promises what is not on disk.
+Events are kept as they came, without the gaps of what was not captured. A shard whose expected events are all there
+is handed to an encoder; it is put in place by a rename. One that is given up early (the run failed, or more shards are
+open than there are branches) is written with what it has; when a later event of it comes, it is read back and written
+again. The marks are one small chunk, replaced after the values, so a mark never promises what is not on disk.
 """
 
 from __future__ import annotations
@@ -11,15 +11,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from threading import Lock
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import zarr
 
+from dit_lens_stores.encoders import Encoders
+from dit_lens_stores.encodings import encode
 from dit_lens_stores.errors import DuplicateEvent, StoreError, close_match
-from dit_lens_stores.layout import Layout
+from dit_lens_stores.layout import Layout, blosc_options
 from dit_lens_stores.schema import EXPECTED, NOT_PART, WRITTEN, ArraySpec, Event, Label
+from dit_lens_stores.shard_file import ChunkCoder
+from dit_lens_stores.sinks import MarksFile, sink_of
+from dit_lens_stores.tiles import Tiles
 
 __all__ = ["ArrayWriter", "first_marks", "name_event"]
 
@@ -68,6 +75,10 @@ class ArrayWriter:
         Preallocated values and marks.
     held : callable, optional
         Makes the context in which the disk is written; it raises if the trace is no longer this writer's.
+    encoders : Encoders, optional
+        Who codes and writes; the caller's own thread if not given.
+    fsync : bool
+        Wait until the disk has each shard before its marks are set.
 
     Examples
     --------
@@ -87,45 +98,53 @@ class ArrayWriter:
         array: zarr.Array[Any],
         done: zarr.Array[Any],
         held: Callable[[], AbstractContextManager[None]] = nullcontext,
+        encoders: Encoders | None = None,
+        fsync: bool = False,
     ) -> None:
         self.spec = spec
-        self._array, self._done, self._layout, self._held = array, done, layout, held
+        self._array, self._layout, self._held = array, layout, held
+        self._encoders = encoders or Encoders()
         self._marks = first_marks(spec, labels)
         place = {dim: {label: i for i, label in enumerate(labels[dim])} for dim in spec.dims}
         self._position = {dim: {label: place[dim][label] for label in spec.labels[dim]} for dim in spec.dims}
-        own = [tuple(self._position[dim].values()) for dim in spec.value_dims]
-        self._box = tuple(slice(min(positions), max(positions) + 1) for positions in own)
-        self._into = _inside(self._box, own)
-        self._open: dict[Positions, _Buffer] = {}
+        self._own = [tuple(self._position[dim].values()) for dim in spec.value_dims]
+        self._tiles = Tiles(layout, len(spec.event_dims), self._own, spec.stored_dtype, spec.fill)
+        self._sink = sink_of(array, layout, ChunkCoder(blosc_options(spec), spec.checksum), fsync)
+        self._marks_file = MarksFile(done, fsync)
+        self._open: dict[Positions, _Shard] = {}
+        self._taken: set[Positions] = set()
+        self._early: set[Positions] = set()
+        self._lock = Lock()  # of the marks and of what was taken, which encoders change
         others = [dim for dim in spec.event_dims[:-1] if dim != "step"]
         # Batched branches fill as many shards at a time.
         self._limit = math.prod(len(spec.labels[dim]) for dim in others)
 
     @property
     def buffered(self) -> int:
-        """Bytes held in memory now."""
-        return sum(buffer.values.nbytes for buffer in self._open.values())
+        """Bytes held in memory now, waiting for their shards to be whole."""
+        return sum(shard.nbytes for shard in self._open.values())
 
-    def write(self, event: Mapping[str, Label], values: Values) -> None:
-        """Take one event's values; a shard that they complete is put in place."""
+    def write(self, event: Mapping[str, Label], values: Values, owned: bool = False) -> None:
+        """Take one event's values; a shard that they complete is handed to an encoder."""
         at = self._locate(event)
-        key = self._shard_of(at)
-        buffer = self._open.get(key)
-        if self._marks[at] == WRITTEN or (buffer and at in buffer.filled):
+        if at in self._taken:
             raise DuplicateEvent(
                 f"write got {name_event(self.spec.name, event)} a second time; got a second visit, allowed one write "
                 f"of each event; record each event once"
             )
-        checked = self._check(event, values)
-        buffer = buffer or self._new_buffer(key)
-        buffer.put(at, checked, self._into)
-        if buffer.whole:
+        coded = self._coded(event, values, owned)
+        key = self._shard_of(at)
+        shard = self._open.get(key) or self._new_shard(key)
+        shard.values[at] = coded
+        self._taken.add(at)
+        if len(shard.values) == shard.expected:
             self._flush(key)
         elif len(self._open) > self._limit:
-            self._flush(next(iter(self._open)))
+            self._early.add(first := next(iter(self._open)))
+            self._flush(first)
 
     def flush(self) -> None:
-        """Put every open shard in place, whole or not."""
+        """Hand over every open shard, whole or not."""
         for key in list(self._open):
             self._flush(key)
 
@@ -134,12 +153,8 @@ class ArrayWriter:
         self._array.update_attributes(dict(attributes))
 
     def missing(self) -> list[Event]:
-        """List expected events that are neither in place nor in memory."""
-        held = {at for buffer in self._open.values() for at in buffer.filled}
-        return [event for event in self.spec.events() if not self._is_there(self._locate(event), held)]
-
-    def _is_there(self, at: Positions, held: set[Positions]) -> bool:
-        return bool(self._marks[at] == WRITTEN) or at in held
+        """List expected events that were not taken, or whose shard could not be written."""
+        return [event for event in self.spec.events() if self._locate(event) not in self._taken]
 
     def _locate(self, event: Mapping[str, Label]) -> Positions:
         if set(event) != set(self.spec.event_dims):
@@ -160,94 +175,79 @@ class ArrayWriter:
             )
         return position
 
-    def _check(self, event: Mapping[str, Label], values: Values) -> Values:
-        values = np.asarray(values)
-        where = name_event(self.spec.name, event)
-        if values.shape != self.spec.event_shape:
+    def _coded(self, event: Mapping[str, Label], given: Values, owned: bool) -> Values:
+        """Check an event's values and turn them into what is stored, in memory of their own and without gaps."""
+        given, where = np.asarray(given), f"write of {name_event(self.spec.name, event)}"
+        if given.shape != self.spec.event_shape:
             dims = ", ".join(self.spec.value_dims)
             raise StoreError(
-                f"write of {where} has another shape; got {values.shape}, allowed {self.spec.event_shape} ({dims}); "
+                f"{where} has another shape; got {given.shape}, allowed {self.spec.event_shape} ({dims}); "
                 f"select the capture's own labels before writing"
             )
-        if not np.can_cast(values.dtype, self.spec.dtype, "safe"):
-            raise StoreError(
-                f"write of {where} would lose values; got {values.dtype}, allowed {self.spec.dtype} or narrower; "
-                f"convert it before writing"
-            )
-        return values
+        values = given
+        if given.dtype != self.spec.stored_dtype:
+            if not np.can_cast(given.dtype, self.spec.dtype, "safe"):
+                raise StoreError(
+                    f"{where} would lose values; got {given.dtype}, allowed {self.spec.dtype} or narrower; "
+                    f"convert it before writing"
+                )
+            values = given.astype(self.spec.dtype, copy=False)
+        coded = np.ascontiguousarray(encode(values, self.spec.encoding, where)).reshape(given.shape)
+        return coded.copy() if np.may_share_memory(coded, given) and not owned else coded
 
     def _shard_of(self, at: Positions) -> Positions:
         return tuple(position // size for position, size in zip(at, self._layout.shard, strict=False))
 
-    def _new_buffer(self, key: Positions) -> _Buffer:
-        sizes = self._layout.shard[: len(self.spec.event_dims)]
-        start = np.array([index * size for index, size in zip(key, sizes, strict=True)], dtype=int)
-        marks = self._marks[tuple(slice(first, first + size) for first, size in zip(start, sizes, strict=True))]
-        expected: list[Positions] = [tuple((at + start).tolist()) for at in np.argwhere(marks == EXPECTED)]
-        fresh = not bool((marks == WRITTEN).any())
-        shape = tuple(extent.stop - extent.start for extent in self._box)
-        self._open[key] = _Buffer(expected, fresh, shape, self.spec.dtype)
+    def _new_shard(self, key: Positions) -> _Shard:
+        if key in self._early:  # what it had may still be on its way to the disk
+            self._encoders.drain()
+        here = self._region(key)
+        with self._lock:
+            marks = self._marks[here]
+            expected = int((marks == EXPECTED).sum())
+            written = [self._global(key, at) for at in np.argwhere(marks == WRITTEN)]
+        self._open[key] = _Shard(expected, written)
         return self._open[key]
 
+    def _region(self, key: Positions) -> tuple[slice, ...]:
+        sizes = self._layout.shard[: len(key)]
+        return tuple(slice(index * size, (index + 1) * size) for index, size in zip(key, sizes, strict=True))
+
+    def _global(self, key: Positions, at: npt.NDArray[np.intp]) -> Positions:
+        return tuple(extent.start + int(i) for extent, i in zip(self._region(key), at, strict=True))
+
     def _flush(self, key: Positions) -> None:
-        with self._held():
-            self._put_in_place(self._open[key])
-            del self._open[key]
-            self._done[...] = self._marks
+        with self._held():  # whoever lost the trace hears of it here; the encoder looks again
+            shard = self._open.pop(key)
+        self._encoders.put(self.spec.name, partial(self._put_in_place, key, shard), shard.nbytes)
 
-    def _put_in_place(self, buffer: _Buffer) -> None:
-        if buffer.whole and buffer.fresh:
-            self._array[(*buffer.region(), *self._box)] = buffer.block()
-        else:
-            for at in buffer.filled:
-                self._array[(*(slice(i, i + 1) for i in at), *self._box)] = buffer.row(at)
-        for at in buffer.filled:
-            self._marks[at] = WRITTEN
+    def _put_in_place(self, key: Positions, shard: _Shard) -> None:
+        try:
+            with self._held():
+                earlier = {at: self._read_back(at) for at in shard.written}
+                self._sink.put(key, self._tiles, earlier | shard.values)
+                with self._lock:
+                    for at in shard.values:
+                        self._marks[at] = WRITTEN
+                    self._marks_file.put(self._marks)
+        except BaseException:
+            with self._lock:
+                self._taken -= set(shard.values)
+            raise
+
+    def _read_back(self, at: Positions) -> Values:
+        own = [np.asarray([i]) for i in at] + [np.asarray(positions) for positions in self._own]
+        stored = np.asarray(self._array.get_orthogonal_selection(tuple(own))) if own else np.asarray(self._array[...])
+        return stored.reshape(self.spec.event_shape)
 
 
-class _Buffer:
-    """The expected events of one shard, over the bounding box of what the array holds."""
+class _Shard:
+    """The events of one shard that are in memory, and those that are on disk already."""
 
-    def __init__(self, expected: list[Positions], fresh: bool, shape: Positions, dtype: str) -> None:
-        self.filled: set[Positions] = set()
-        self.fresh = fresh
-        self._expected = expected
-        self._first = expected[0]
-        rows = expected[-1][-1] - self._first[-1] + 1 if self._first else 1
-        self.values = np.full((rows, *shape), 0 if dtype == "uint8" else np.nan, dtype=dtype)
+    def __init__(self, expected: int, written: list[Positions]) -> None:
+        self.expected, self.written = expected, written
+        self.values: dict[Positions, Values] = {}
 
     @property
-    def whole(self) -> bool:
-        """Whether every expected event is in the buffer."""
-        return len(self.filled) == len(self._expected)
-
-    def put(self, at: Positions, values: Values, into: tuple[Any, ...]) -> None:
-        """Copy one event in."""
-        self.values[(self._row(at), *into)] = values
-        self.filled.add(at)
-
-    def region(self) -> tuple[slice, ...]:
-        """Where the block goes, along the event dimensions."""
-        sizes = (1,) * (len(self._first) - 1) + self.values.shape[:1]
-        return tuple(slice(first, first + size) for first, size in zip(self._first, sizes, strict=False))
-
-    def block(self) -> Values:
-        """All events, with one axis for every event dimension."""
-        axes = len(self._first)
-        block: Values = self.values.reshape((1,) * (axes - 1) + self.values.shape[0 if axes else 1 :])
-        return block
-
-    def row(self, at: Positions) -> Values:
-        """One event, with one axis for every event dimension."""
-        row: Values = self.values[self._row(at)]
-        return row.reshape((1,) * len(at) + self.values.shape[1:])
-
-    def _row(self, at: Positions) -> int:
-        return at[-1] - self._first[-1] if at else 0
-
-
-def _inside(box: Sequence[slice], held: Sequence[Positions]) -> tuple[Any, ...]:
-    """Index own labels inside the bounding box; everything if nothing between was left out."""
-    if all(len(positions) == extent.stop - extent.start for extent, positions in zip(box, held, strict=True)):
-        return (...,)
-    return np.ix_(*([p - extent.start for p in positions] for extent, positions in zip(box, held, strict=True)))
+    def nbytes(self) -> int:
+        return sum(values.nbytes for values in self.values.values())

@@ -1,19 +1,24 @@
 """Write one trace while the model runs.
 
-A ``TraceWriter`` takes events one by one and never reads them back. What it has written is on disk when the shard
-that it belongs to is whole; `finish` looks whether every expected event came and only then calls the trace complete.
-If the process is killed, the status stays "running" and the done marks say what is there. If the trace is begun again
-elsewhere while this writer lives, its next write to the disk raises and leaves the new trace alone.
+A ``TraceWriter`` takes events one by one. When the shard to which an event belongs is whole, a thread compresses and
+writes it while the caller goes on; if that fails, the next call raises what it raised. `finish` waits for the threads,
+looks whether every expected event came and only then calls the trace complete. In memory are the events of shards that
+are not whole yet (one shard per branch and array, at most 64 MB each unless a single event is larger), and what waits
+for the threads (256 MB and one shard per thread); how many steps are traced does not matter. If the process is killed,
+the status stays "running" and the done marks say what is there. If the trace is begun again elsewhere while this writer
+lives, its next write to the disk raises and leaves the new trace alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from dit_lens_stores.encoders import Encoders
 from dit_lens_stores.errors import NotDone, StoreError, UnknownArray, close_match
 from dit_lens_stores.index import as_json, now, summarise, write_entry
 from dit_lens_stores.schema import Event, Label
@@ -54,6 +59,8 @@ class TraceWriter:
         The trace's group, allocated.
     arrays, coordinates : dict
         Writers by name.
+    encoders : Encoders, optional
+        The threads that the arrays' writers share.
 
     Examples
     --------
@@ -74,11 +81,13 @@ class TraceWriter:
         group: zarr.Group,
         arrays: Mapping[str, ArrayWriter],
         coordinates: Mapping[str, CoordinateArray],
+        encoders: Encoders | None = None,
     ) -> None:
         self.trace_id = claim.trace_id
         self._status = "running"
         self._claim, self._path, self._group = claim, claim.path, group
         self._arrays, self._coordinates = arrays, coordinates
+        self._encoders = encoders or Encoders()
 
     @property
     def status(self) -> str:
@@ -92,10 +101,10 @@ class TraceWriter:
 
     @property
     def buffered(self) -> int:
-        """Bytes held in memory now, waiting for their shards to be whole."""
-        return sum(array.buffered for array in self._arrays.values())
+        """Bytes held in memory now: of shards that are not whole, or that wait to be written."""
+        return sum(array.buffered for array in self._arrays.values()) + self._encoders.nbytes
 
-    def write(self, array: str, event: Mapping[str, Label], values: npt.ArrayLike) -> None:
+    def write(self, array: str, event: Mapping[str, Label], values: npt.ArrayLike, *, owned: bool = False) -> None:
         """Write one event.
 
         Parameters
@@ -104,7 +113,10 @@ class TraceWriter:
         event : mapping
             A label for each event dimension of the array.
         values : array
-            Over the array's other dimensions, its own labels only. float32, or what widens to it exactly.
+            Over the array's other dimensions, its own labels only. float32, or what widens to it exactly; bit
+            patterns of bfloat16 as uint16 if the array's encoding is ``bits``.
+        owned : bool
+            The caller will not change the values any more, so they need not be copied.
 
         Raises
         ------
@@ -114,9 +126,22 @@ class TraceWriter:
             If the event was written before.
         StoreError
             If label, shape or dtype do not fit.
+        OSError
+            If an earlier event could not be written to the disk.
         """
         self._check_open("write")
-        self._find("write", array).write(event, np.asarray(values))
+        self._find("write", array).write(event, np.asarray(values), owned)
+
+    def drain(self) -> None:
+        """Wait until every whole shard is in place and its events are marked done.
+
+        Raises
+        ------
+        OSError
+            If one could not be written.
+        """
+        self._check_open("drain")
+        self._encoders.drain()
 
     def set_coordinate(self, name: str, dim_label: Label, value: Any) -> None:
         """Set one value of a coordinate that is known only while the model runs, such as ``sigma`` of a step.
@@ -195,8 +220,7 @@ class TraceWriter:
             raise NotDone(
                 f"trace '{self.trace_id}' is not complete in '{self._path}'; {reason}, allowed none; run it again"
             )
-        for array in self._arrays.values():
-            array.flush()
+        self._encoders.drain()
         self._close("complete")
 
     def fail(self, reason: str) -> None:
@@ -208,14 +232,17 @@ class TraceWriter:
             Kept with the trace.
         """
         self._check_open("fail")
-        for name, array in self._arrays.items():
-            try:
+        for array in self._arrays.values():
+            with suppress(OSError):  # the disk may be what failed; the reason for the failure must not be lost
                 array.flush()
-            except OSError as error:  # the disk may be what failed; the reason for the failure must not be lost
-                reason = f"{reason}; '{name}' could not be written: {error}"
+        with suppress(Exception):  # each is told below
+            self._encoders.drain()
+        for name, error in dict(reversed(self._encoders.errors)).items():
+            reason = f"{reason}; '{name}' could not be written: {error}"
         self._close("failed", reason)
 
     def _close(self, status: str, reason: str | None = None) -> None:
+        self._encoders.close()
         end = {"status": status, "finished": now()} | ({"reason": reason} if reason else {})
         attrs = self._group.attrs
         manifest = dict(attrs["manifest"])  # type: ignore[arg-type]
@@ -236,6 +263,8 @@ class TraceWriter:
 
     def _check_open(self, action: str) -> None:
         self._claim.check_not_lost()
+        if action != "fail":
+            self._encoders.check()
         if self.status != "running":
             raise StoreError(
                 f"{action} on trace '{self.trace_id}' came too late; got status '{self.status}', allowed 'running'; "

@@ -185,12 +185,13 @@ def test_an_event_written_twice(store: Store, steps: int) -> None:
 
 
 def test_not_done(store: Store, writer: TraceWriter) -> None:
-    text = message(ds.NotDone, lambda: store["t0"])
-    first = "block.out.raw[step=0], block.out.raw[step=1], latent[step=0] and 1 more"
+    text = message(ds.NotDone, lambda: store["t0"]["block.out.raw"].values)
     assert text == (
-        f"trace 't0' is not complete in '{store.path}'; got status 'running', missing {first}, allowed 'complete'; "
-        f"trace it again, or read it with get('t0', partial=True)"
+        f"reading trace 't0' found what is not done in '{store.path}'; got block.out.raw[step=0], "
+        f"block.out.raw[step=1], allowed events that were written; trace it again, or open it with "
+        f"get('t0', partial=True)"
     )
+    first = "block.out.raw[step=0], block.out.raw[step=1], latent[step=0] and 1 more"
     text = message(ds.NotDone, writer.finish)
     expected = f"got 4 events missing: {first}, allowed none; run it again"
     assert text == f"trace 't0' is not complete in '{store.path}'; {expected}"

@@ -16,6 +16,11 @@ LATENT = ("step", "latent_channel", "frame", "h", "w")
 WAN = {"branch": 2, "step": 40, "layer": 40, "frame": 21, "token": 1560, "channel": 5120}
 TINY = {"branch": 2, "step": 20, "layer": 10, "frame": 5, "token": 64, "channel": 128}
 
+ROWS = (*BLOCK[:5], "head", "key_frame", "key_token")
+ROW_SIZES = WAN | {"head": 8, "key_frame": 21, "key_token": 1560}
+TEXT = (*BLOCK[:3], "text_token", "head", "head_channel")
+TEXT_SIZES = WAN | {"text_token": 512, "head": 40, "head_channel": 128}
+
 
 def spec_of(dims: tuple[str, ...], events: int, dtype: Any = "float32") -> ArraySpec:
     return ArraySpec("x", dims, dict.fromkeys(dims, (0,)), dims[:events], dtype)
@@ -28,8 +33,14 @@ def spec_of(dims: tuple[str, ...], events: int, dtype: Any = "float32") -> Array
         (BLOCK, 3, WAN, 52, (1, 1, 1, 1, 156, 5120), (1, 1, 1, 21, 1560, 5120)),
         # All layers of a step in one file.
         (BLOCK, 3, TINY, 8, (1, 1, 1, 1, 64, 128), (1, 1, 10, 5, 64, 128)),
-        # Seven energies of 131 kB fit many times: all layers together.
-        (BLOCK[:5], 3, WAN, 52, (1, 1, 1, 21, 1560), (1, 1, 40, 21, 1560)),
+        # Energies of 131 kB: all layers of a step in one file, and in as few chunks as hold them.
+        (BLOCK[:5], 3, WAN, 52, (1, 1, 20, 21, 1560), (1, 1, 40, 21, 1560)),
+        (BLOCK[:5], 3, TINY, 8, (1, 1, 10, 5, 64), None),
+        # The last chunk of a shard goes past the last layer: 3 chunks of 13.
+        (BLOCK[:5], 3, WAN | {"layer": 37, "frame": 42}, 52, (1, 1, 13, 42, 1560), (1, 1, 39, 42, 1560)),
+        # Attention rows: one row of tokens is more than a chunk, so runs are shorter.
+        (ROWS, 3, ROW_SIZES, 52, (1, 1, 1, 1, 4, 8, 21, 1560), (1, 1, 1, 21, 1560, 8, 21, 1560)),
+        (TEXT, 3, TEXT_SIZES, 1, (1, 1, 1, 128, 40, 128), (1, 1, 6, 512, 40, 128)),
         # Layers in groups, and the last group is not full.
         (BLOCK, 3, TINY | {"layer": 40, "channel": 2048}, 8, (1, 1, 1, 1, 64, 2048), (1, 1, 25, 5, 64, 2048)),
         # Steps are never grouped; an event above 4 MB is cut by frames.
@@ -43,7 +54,7 @@ def test_chunks_and_shards(
     layout = plan_layout(spec_of(dims, events), sizes, row)
     assert layout.shape == tuple(sizes[dim] for dim in dims)
     assert layout.chunk == chunk
-    assert layout.shard == (shard or (1, *layout.shape[1:]))
+    assert layout.shard == (shard or (*[1] * (events - (events > 1)), *layout.shape[events - (events > 1) :]))
 
 
 def test_a_video_is_one_file_of_frames() -> None:

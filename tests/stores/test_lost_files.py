@@ -11,33 +11,50 @@ import pytest
 from dit_lens_stores import NotDone, Store, TraceWriter, open_store
 
 SHARD = "t0/block.out.raw/c/0/1/0/0/0/0"
-FRAME = "labels, marks or metadata"
-LOST = [
-    (SHARD, "block.out.raw[branch=cond, step=1, layer=1], block.out.raw[branch=cond, step=1, layer=3]"),
-    ("t0/latent.energy/c/2/0", "latent.energy[step=2]"),
-    ("t0/video/c/0/0/0/0", "video"),
-    ("t0/step/c/0", FRAME),
-    ("t0/sigma/c/0", FRAME),
-    ("t0/expert/zarr.json", FRAME),
-    ("t0/latent.energy_done/c/0", FRAME),
+RAW = "block.out.raw"
+VALUES = [
+    (SHARD, RAW, f"{RAW}[branch=cond, step=1, layer=1], {RAW}[branch=cond, step=1, layer=3]"),
+    ("t0/latent.energy/c/2/0", "latent.energy", "latent.energy[step=2]"),
+    ("t0/video/c/0/0/0/0", "video", "video"),
 ]
+FRAME = ["step/c/0", "sigma/c/0", "expert/zarr.json", "latent.energy_done/c/0", "latent.energy/zarr.json"]
 
 
-@pytest.mark.parametrize(("file", "held"), LOST)
-def test_a_lost_file_is_named(full: Store, file: str, held: str) -> None:
+@pytest.mark.parametrize(("file", "array", "held"), VALUES)
+def test_lost_values_are_named_when_they_are_read(full: Store, file: str, array: str, held: str) -> None:
     (full.path / file).unlink()
+    trace = open_store(full.path)["t0"]
     with pytest.raises(NotDone) as caught:
-        open_store(full.path)["t0"]
+        _ = trace[array].values
     assert str(caught.value) == (
-        f"trace 't0' has lost files in '{full.path}'; got no '{file}', which held {held}, allowed every file that was "
-        f"written; copy the store again, or read the rest with get('t0', partial=True)"
+        f"trace 't0' has lost what was written in '{full.path}'; got no values of {held} in '{file}', allowed every "
+        f"event that is marked done; copy the store again, or open the rest with get('t0', partial=True)"
     )
+    others = [name for name in trace if name != array]
+    assert all(trace[name].load() is not None for name in others)
 
 
-def test_a_lost_array_is_named(full: Store) -> None:
+@pytest.mark.parametrize("file", FRAME)
+def test_lost_labels_coordinates_marks_and_metadata_are_named(full: Store, file: str) -> None:
+    (full.path / "t0" / file).unlink()
+    trace = open_store(full.path)["t0"]
+    with pytest.raises(NotDone) as caught:
+        _ = trace["latent.energy"]
+    assert str(caught.value) == (
+        f"trace 't0' lacks a file in '{full.path}'; got status 'complete' and no 't0/{file}', allowed every file of a "
+        f"trace; copy the store again, or trace it again"
+    )
+    assert trace.lost()[0] == f"t0/{file}"
+
+
+def test_a_lost_array_is_named_and_its_siblings_are_read(full: Store) -> None:
     shutil.rmtree(full.path / "t0" / "video")
-    with pytest.raises(NotDone, match=r"got no 't0/video/zarr\.json', which held labels, marks or metadata"):
-        full["t0"]
+    trace = full["t0"]
+    assert trace.lost() == ("t0/video/zarr.json",)
+    assert trace["latent.energy"].values.shape == (3, 2)
+    with pytest.raises(NotDone, match=r"no 't0/video/zarr\.json'"):
+        _ = trace.dataset
+    assert "video" not in full.get("t0", partial=True).dataset
 
 
 def test_the_rest_is_read_on_demand_and_the_lost_events_are_missing(full: Store) -> None:

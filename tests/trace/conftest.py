@@ -30,8 +30,16 @@ from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
 from dit_lens.generation import Generation, Size
 from dit_lens.lens import Lens, Origin
+from dit_lens.sites import SITES
 
 BLOCKS = 3
+REDUCED = ("mean", "mean:token", "std", "project:4", "gram:4", "gram:8x2", "top:3")
+RAW = [f"{site}:raw" for site in SITES]
+EVERYTHING = [
+    *RAW,
+    *(f"{site}:energy" for site in SITES),
+    *(f"block.out:{reduction}" for reduction in REDUCED),
+]
 SCHEDULERS: dict[str, Callable[[], Any]] = {
     "unipc": lambda: UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=5.0),
     "euler": lambda: FlowMatchEulerDiscreteScheduler(shift=5.0),
@@ -88,7 +96,9 @@ def look(pipeline: Any) -> Lens:
 def ask(kind: str = "i2v", **changes: Any) -> Generation:
     """A request of 6 steps: with shift 5 and boundary 0.9, three run on each expert."""
     image = Image.new("RGB", (32, 32), (200, 40, 90)) if kind == "i2v" else None
-    return Generation(**{"prompt": "Draw the path", "image": image, "seed": 3, "steps": 6, "guidance": 3.0, **changes})
+    few_words = {"max_sequence_length": 16}
+    plain = {"prompt": "Draw the path", "image": image, "seed": 3, "steps": 6, "guidance": 3.0, "extra": few_words}
+    return Generation(**{**plain, **changes})
 
 
 class Observer:
@@ -147,7 +157,9 @@ def observer(pipeline: Any) -> Iterator[Observer]:
 
 @pytest.fixture(scope="session")
 def kit() -> SimpleNamespace:
-    return SimpleNamespace(build=build, look=look, ask=ask, observer=observer, BLOCKS=BLOCKS)
+    return SimpleNamespace(
+        build=build, look=look, ask=ask, observer=observer, BLOCKS=BLOCKS, EVERYTHING=EVERYTHING, RAW=RAW
+    )
 
 
 @pytest.fixture

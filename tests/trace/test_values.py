@@ -8,14 +8,11 @@ import torch
 import xarray as xr
 
 import dit_lens_stores as stores
-from dit_lens.captures import REDUCTIONS, SITES
-
-EVERYTHING = [f"{site}:{reduction}" for site in SITES for reduction in REDUCTIONS]
 
 
-def _record(lens, kit, path, request, captures=EVERYTHING):
+def _record(lens, kit, path, request, captures=None):
     """The trace, and what the observer saw of a second run of the same request."""
-    result = lens.trace(request, captures, path)
+    result = lens.trace(request, captures or kit.EVERYTHING, path)
     with kit.observer(lens.pipeline) as seen:
         again = lens.generate(request)
     assert torch.equal(result.latents, again.latents)
@@ -191,7 +188,7 @@ def test_the_video_is_stored(lens, kit, tmp_path):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_energy_never_squares_in_low_precision(dtype):
-    from dit_lens.engine.reductions import energy
+    from dit_lens.engine.statistics import energy
 
     torch.manual_seed(0)
     values = (torch.randn(1500, 300) * 300).to(dtype)

@@ -1,0 +1,35 @@
+"""EasyAnimate: video and text as two streams that meet in one attention, the video first.
+
+Its later layers send both streams through the same feed-forward, one after the other, so that the feed-forward is no
+site: its output would come twice. The denoiser opens no cache context.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dit_lens.adapters.checks import check_frames, check_multiple, refuse_image
+from dit_lens.adapters.family import Family, Stack
+from dit_lens.generation import Generation, Size
+
+__all__ = ["EASYANIMATE"]
+
+_PIPELINE_MULTIPLE = 16  # check_inputs of the stock pipeline refuses other sizes whatever the autoencoder is
+
+
+def _check(pipeline: Any, request: Generation, size: Size) -> None:
+    refuse_image(pipeline, request)
+    check_frames(size, int(pipeline.vae_temporal_compression_ratio))
+    check_multiple(size, _PIPELINE_MULTIPLE)
+
+
+EASYANIMATE = Family(
+    name="easyanimate",
+    model="EasyAnimateTransformer3DModel",
+    pipelines=("EasyAnimatePipeline",),
+    stacks=(Stack("transformer_blocks", inside={"attn1": "attn1"}),),
+    size=Size(512, 512, 49),
+    guidance="batched",
+    check=_check,
+)
+"""EasyAnimate."""

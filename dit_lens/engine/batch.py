@@ -1,0 +1,99 @@
+"""Several requests in one call of the pipeline: what they share, and where each brings its own.
+
+Prompts and seeds may differ from row to row; everything else is one argument of the call and must agree. A row of a
+batch is not bit-equal to the same request run alone, because matrix products of another shape round differently: the
+manifest of its trace says that it ran in a batch.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from dit_lens.adapters.family import Family
+from dit_lens.engine.errors import BadRequest
+from dit_lens.generation import Generation, Size
+from dit_lens.manifest import request_manifest
+
+__all__ = ["Batch"]
+
+_OF_ROW = ("prompt", "negative_prompt", "seed")
+_COPIES = ("num_videos_per_prompt", "num_images_per_prompt")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Requests that run together, at one size.
+
+    Attributes
+    ----------
+    requests : tuple of Generation
+    size : Size
+
+    Raises
+    ------
+    BadRequest
+        If they differ in more than prompts and seed, or there is none.
+
+    Examples
+    --------
+    >>> one = Generation(prompt="Draw the path.", seed=0, steps=4)
+    >>> len(Batch((one, Generation(prompt="Draw the path.", seed=1, steps=4)), Size(64, 64, 17)))
+    2
+    """
+
+    requests: tuple[Generation, ...]
+    size: Size
+
+    def __post_init__(self) -> None:
+        if not self.requests:
+            raise BadRequest("the batch is empty; got no request, allowed one or more; add one")
+        first = self._shared(self.requests[0])
+        for row, request in enumerate(self.requests):
+            different = [name for name, value in self._shared(request).items() if value != first[name]]
+            if different:
+                raise BadRequest(
+                    f"requests of one batch differ in more than prompt, negative prompt and seed; got row {row} with "
+                    f"another {different[0]}, allowed that of row 0; run it in a batch of its own"
+                )
+
+    def __len__(self) -> int:
+        return len(self.requests)
+
+    def arguments(self, pipeline: Any, family: Family) -> dict[str, Any]:
+        """Keyword arguments of the pipeline's call, the generators included."""
+        generators = [torch.Generator("cpu").manual_seed(request.seed) for request in self.requests]
+        shared = dict(family.arguments(family, pipeline, self.requests[0], self.size))
+        if len(self) == 1:
+            return {**shared, "generator": generators[0]}
+        return {**shared, **self._rows(pipeline, shared), "generator": generators}
+
+    def _rows(self, pipeline: Any, shared: dict[str, Any]) -> dict[str, Any]:
+        """Prompts as lists; of one prompt that is given as embeddings, the pipeline makes copies.
+
+        Lists come first, because some pipelines (CogVideoX, Allegro) take an argument for copies and ignore it.
+        """
+        words = {(request.prompt, request.negative_prompt) for request in self.requests}
+        names = inspect.signature(type(pipeline).__call__).parameters
+        copies = next((name for name in _COPIES if name in names), None)
+        if shared.get("prompt") is None and len(words) == 1 and copies is not None:
+            return {copies: len(self)}
+        if shared.get("prompt") is None:
+            raise BadRequest(
+                f"embeddings of one prompt cannot serve a batch of several; got {len(words)} prompts beside them, "
+                f"allowed 1, and a pipeline that makes copies of it; give prompts as words, or trace them one by one"
+            )
+        lists = {
+            "prompt": [request.prompt for request in self.requests],
+            "negative_prompt": [request.negative_prompt for request in self.requests],
+        }
+        return {name: rows for name, rows in lists.items() if name in shared}
+
+    def _shared(self, request: Generation) -> dict[str, Any]:
+        """What all rows must agree in; pictures and tensors by their hash."""
+        facts = request_manifest(request, self.size)
+        return {name: value for name, value in facts.items() if name not in _OF_ROW}

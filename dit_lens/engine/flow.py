@@ -1,0 +1,366 @@
+"""From the model to the store: a copy at once, a queue bounded in bytes, and one thread that writes.
+
+The model may overwrite a tensor as soon as its hook returns, so the copy is taken there and then; on a CUDA device that
+is a copy on the device, and a side stream moves it to pinned memory while the model goes on. Everything slower than a
+copy is the thread's: waiting for the transfer, widening, compressing, writing. The model waits only when the queue is
+full, and ``waited`` says how long. An error of the thread is raised, as it was, where the model next puts something or
+the flow is drained; after it nothing more is written. Whoever leaves the flow with an exception, an interrupt too,
+waits for the one write that is under way, and the rest of the queue is dropped.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+import numpy.typing as npt
+import torch
+
+from dit_lens.engine.disk import DiskGuard, naming_full_disk
+from dit_lens.engine.errors import FlowClosed
+from dit_lens.selection import Term
+from dit_lens_stores import TraceWriter
+
+__all__ = ["LIMIT_BYTES", "Copier", "Flow", "Landed", "SideStream", "copy_now", "stored_values"]
+
+LIMIT_BYTES = 256 * 2**20
+"""What may wait in the queue, the event that is being written included."""
+_OVERHEAD = 1024
+"""Counted for every entry besides its values, so that a queue of many small events is bounded as well."""
+
+Landed = Callable[[], torch.Tensor]
+"""Waits until a copy is on the host, and returns it."""
+Copier = Callable[[torch.Tensor], Landed]
+"""Takes a copy at once: after it returns, the tensor may be overwritten."""
+
+
+def copy_now(tensor: torch.Tensor) -> Landed:
+    """Copy to the host, and wait for it.
+
+    Examples
+    --------
+    >>> tensor = torch.zeros(2)
+    >>> landed = copy_now(tensor)
+    >>> tensor += 1
+    >>> landed()
+    tensor([0., 0.])
+    """
+    host = tensor.detach().to("cpu", copy=True).contiguous()
+    return lambda: host
+
+
+class SideStream:
+    """Copies through pinned memory on a stream of its own, while the model's stream goes on.
+
+    The model's stream makes a copy on the device, because work that it queues later may overwrite the tensor; the
+    side stream waits for that and moves it. The copy on the device is held until the transfer is over, so its memory
+    cannot be given to anything else in between, and ``record_stream`` is not needed. Pinned memory comes from torch's
+    own allocator, which keeps what is given back and hands it out again, in powers of two, and never before a
+    transfer out of it or into it is over, even if nobody waits for it.
+
+    Parameters
+    ----------
+    backend : module
+        ``torch.cuda``, or what has its streams and events.
+    pinned : bool
+        Without, transfers are synchronous.
+    """
+
+    def __init__(self, backend: Any = torch.cuda, pinned: bool = True) -> None:
+        self._backend, self._pinned = backend, pinned
+        self._streams: dict[torch.device, Any] = {}
+
+    def __call__(self, tensor: torch.Tensor) -> Landed:
+        """Start a copy."""
+        backend, side = self._backend, self._stream(tensor.device)
+        source = tensor.detach().clone(memory_format=torch.contiguous_format)
+        host = torch.empty(source.shape, dtype=source.dtype, pin_memory=self._pinned)
+        side.wait_stream(backend.current_stream(tensor.device))
+        with backend.stream(side):
+            host.copy_(source, non_blocking=True)
+            moved = backend.Event()
+            moved.record(side)
+        return partial(_wait, moved, source, host)
+
+    def _stream(self, device: torch.device) -> Any:
+        if device not in self._streams:
+            self._streams[device] = self._backend.Stream(device=device)
+        return self._streams[device]
+
+
+def _wait(moved: Any, source: torch.Tensor, host: torch.Tensor) -> torch.Tensor:
+    """Wait for a transfer; that ``source`` is an argument keeps it until then."""
+    moved.synchronize()
+    return host
+
+
+def _by_device() -> Copier:
+    aside = SideStream()
+    return lambda tensor: aside(tensor) if tensor.is_cuda else copy_now(tensor)
+
+
+def stored_values(host: torch.Tensor, encoding: str = "exact") -> npt.NDArray[Any]:
+    """Values as the store takes them; float32 shares the tensor's memory.
+
+    Parameters
+    ----------
+    host : torch.Tensor
+        On the host.
+    encoding : str
+        Of the array: ``bits`` gives the bit patterns of bfloat16 as uint16, ``float16`` keeps float16; anything else
+        widens to float32. uint8 and uint16 stay as they are.
+
+    Returns
+    -------
+    numpy.ndarray
+
+    Examples
+    --------
+    >>> one = torch.ones(1, dtype=torch.bfloat16)
+    >>> stored_values(one), stored_values(one, "bits")
+    (array([1.], dtype=float32), array([16256], dtype=uint16))
+    """
+    kept = (torch.uint8, torch.uint16, torch.float16) if encoding == "float16" else (torch.uint8, torch.uint16)
+    if host.dtype not in kept:
+        host = host.to(torch.bfloat16).view(torch.uint16) if encoding == "bits" else host.to(torch.float32)
+    values: npt.NDArray[Any] = host.numpy()
+    return values
+
+
+@dataclass(frozen=True)
+class _Entry:
+    do: Callable[[], None]
+    cost: int
+
+
+class Flow:
+    """Takes copies from the thread that runs the model, and writes them, in their order, on another.
+
+    Parameters
+    ----------
+    limit_bytes : int
+        What may be queued. An event that is larger passes when nothing else is queued. Two events at least should
+        fit, or the model waits for each to be written. On a CUDA device as much device memory is held, and up to
+        twice as much pinned memory.
+    guard : DiskGuard, optional
+        Looks at the disk before the first write, and again whenever ``guard.every_bytes`` were written.
+    copier : callable, optional
+        How a copy is taken; by the tensor's device if not given.
+
+    Examples
+    --------
+    >>> from dit_lens_stores import ArraySpec, create_store
+    >>> store = create_store(getfixture("tmp_path") / "a.zarr")
+    >>> writer = store.begin("t0", [ArraySpec("x", ("step",), {"step": (0, 1)}, ("step",))], [], {})
+    >>> with Flow() as flow:
+    ...     for step in range(2):
+    ...         flow.put(writer, "x", {"step": step}, torch.tensor(1.5))
+    >>> writer.missing(), flow.events, flow.bytes
+    ([], 2, 8)
+    """
+
+    def __init__(
+        self, limit_bytes: int = LIMIT_BYTES, guard: DiskGuard | None = None, copier: Copier | None = None
+    ) -> None:
+        self.limit_bytes = limit_bytes
+        self.waited, self.bytes, self.events, self.peak = 0.0, 0, 0, 0
+        self._guard, self._copy = guard, copier or _by_device()
+        self._changed = threading.Condition()
+        self._entries: deque[_Entry] = deque()
+        self._writers: dict[int, TraceWriter] = {}
+        self._queued, self._unseen = 0, math.inf
+        self._thread: threading.Thread | None = None
+        self._stopping = False
+        self._error: BaseException | None = None
+        self._traceback: TracebackType | None = None
+
+    def put(
+        self, writer: TraceWriter, array: str, event: Mapping[str, Term], tensor: torch.Tensor, encoding: str = "exact"
+    ) -> None:
+        """Take a copy of an event's values, to be written in its turn; waits while the queue is full.
+
+        Parameters
+        ----------
+        writer : TraceWriter
+        array : str
+        event : mapping
+        tensor : torch.Tensor
+            On any device; it may be overwritten when this returns.
+        encoding : str
+            Of the array, see `stored_values`.
+
+        Raises
+        ------
+        FlowClosed
+            Outside the ``with`` block.
+        Exception
+            Whatever ended the thread.
+        """
+        size = tensor.element_size() * tensor.numel()
+        self._enter(size, lambda: partial(self._write, writer, array, dict(event), self._copy(tensor), encoding))
+        self.bytes += size
+        self.events += 1
+
+    def call(self, function: Callable[[], object]) -> None:
+        """Have a function called on the thread, in its turn; it must not put anything into the flow.
+
+        Raises
+        ------
+        FlowClosed
+            Outside the ``with`` block.
+        Exception
+            Whatever ended the thread.
+        """
+        self._enter(0, lambda: lambda: _without_result(function))
+
+    def drain(self) -> None:
+        """Wait until everything is written, by the threads of the store's writers as well.
+
+        Raises
+        ------
+        FlowClosed
+            Outside the ``with`` block.
+        Exception
+            Whatever ended the thread.
+        """
+        self._settle()
+        self.call(self._drain_writers)
+        self._settle()
+
+    @property
+    def queued(self) -> int:
+        """Bytes held now, with a kilobyte for every entry; ``peak`` is the most that it was."""
+        return self._queued
+
+    def __enter__(self) -> Self:
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="dit-lens-flow", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self.drain()
+        finally:
+            self._stop()
+        if error is not None and self._error is not None and self._error is not error:
+            error.add_note(f"writing ended as well: {type(self._error).__name__}: {self._error}")
+
+    @property
+    def _broken(self) -> bool:
+        return self._error is not None or self._stopping or self._thread is None
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise self._error.with_traceback(self._traceback)  # its own: raising adds the frames of every caller
+        if self._broken:
+            raise FlowClosed(
+                "a flow takes nothing; got a flow that is not running, allowed one that was entered and not left; "
+                "use it inside its with block"
+            )
+
+    def _settle(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._queued or self._broken)
+            self._check()
+
+    def _drain_writers(self) -> None:
+        for writer in self._writers.values():
+            if writer.status == "running":
+                writer.drain()
+
+    def _enter(self, size: int, make: Callable[[], Callable[[], None]]) -> None:
+        """Wait for room before the copy is made, so that no more is ever held than is allowed."""
+        cost = size + _OVERHEAD
+        self._reserve(cost)
+        try:
+            entry = _Entry(make(), cost)
+        except BaseException:
+            self._release(cost)
+            raise
+        with self._changed:
+            self._entries.append(entry)
+            self._changed.notify_all()
+
+    def _reserve(self, cost: int) -> None:
+        with self._changed:
+            if not self._has_room(cost):
+                start = time.perf_counter()
+                try:
+                    self._changed.wait_for(lambda: self._has_room(cost) or self._broken)
+                finally:
+                    self.waited += time.perf_counter() - start
+            self._check()
+            self._queued += cost
+            self.peak = max(self.peak, self._queued)
+
+    def _has_room(self, cost: int) -> bool:
+        return not self._queued or self._queued + cost <= self.limit_bytes
+
+    def _release(self, cost: int) -> None:
+        with self._changed:
+            self._queued -= cost
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        while self._do_next():  # the entry must be gone before the next is waited for
+            pass
+
+    def _do_next(self) -> bool:
+        entry = self._next()
+        if entry is None:
+            return False
+        try:
+            with naming_full_disk(self._guard.path if self._guard else None):
+                entry.do()
+        except BaseException as error:  # whatever it is, it belongs to the thread that waits
+            self._give_up(error)
+            return False
+        self._release(entry.cost)
+        return True
+
+    def _next(self) -> _Entry | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._entries or self._stopping)
+            return None if self._stopping else self._entries.popleft()
+
+    def _give_up(self, error: BaseException) -> None:
+        with self._changed:
+            self._error, self._traceback = error, error.__traceback__
+            self._entries.clear()
+            self._changed.notify_all()
+
+    def _stop(self) -> None:
+        with self._changed:
+            self._stopping = True
+            self._entries.clear()
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+        self._thread, self._queued = None, 0
+
+    def _write(self, writer: TraceWriter, array: str, event: dict[str, Term], landed: Landed, encoding: str) -> None:
+        values = stored_values(landed(), encoding)
+        self._look(writer, values.nbytes)
+        self._writers[id(writer)] = writer
+        writer.write(array, event, values, owned=True)
+
+    def _look(self, writer: TraceWriter, size: int) -> None:
+        if self._guard is not None and self._unseen + size > self._guard.every_bytes:
+            self._guard.check(writer.buffered + size)
+            self._unseen = 0
+        self._unseen += size
+
+
+def _without_result(function: Callable[[], object]) -> None:
+    function()

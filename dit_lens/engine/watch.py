@@ -1,0 +1,226 @@
+"""What the hooks do: ask the clock where they are, split the batch into its rows, and hand each to its recorder.
+
+A row of a denoiser's batch is one branch of one sample; the clock says which. Tokens are brought into frames and
+places by the family's stack, latents into channels, frames, rows and columns by its layouts, so that a recorder never
+sees a family's own arrangement.
+
+Shapes: B rows of the batch, F frames, N tokens of a frame, C channels; H heads, D channels of a head, L text tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from einops import EinopsError, rearrange
+
+from dit_lens.adapters.family import Family, Stack
+from dit_lens.address import Address
+from dit_lens.engine.attention import SeenAttention
+from dit_lens.engine.clock import Clock
+from dit_lens.engine.errors import UnexpectedVisit
+from dit_lens.engine.layout import Layout
+from dit_lens.engine.probabilities import AttentionCall
+from dit_lens.engine.recorder import Recorder
+from dit_lens.engine.scheduler import StepCall
+from dit_lens.engine.solver import clean_latent, sigma_at, step_index
+
+__all__ = ["Watch"]
+
+_OF_TENSOR = ("q", "k", "v")
+
+
+class Watch:
+    """The hooks of one run.
+
+    Parameters
+    ----------
+    pipeline : diffusers.DiffusionPipeline
+    family : Family
+    layout : Layout
+    recorders : sequence of Recorder or None
+        One for every sample of the batch that is recorded.
+    on_step : callable or None
+    """
+
+    def __init__(
+        self,
+        pipeline: Any,
+        family: Family,
+        layout: Layout,
+        recorders: Sequence[Recorder | None],
+        on_step: Callable[[int, int], None] | None,
+    ) -> None:
+        self.clock = Clock(layout, batched=family.guidance == "batched", contexts=family.contexts)
+        self.sites = frozenset().union(*(recorder.sites for recorder in recorders if recorder))
+        self._pipeline, self._family, self._layout = pipeline, family, layout
+        self._recorders = recorders
+        self._recorded = [(sample, recorder) for sample, recorder in enumerate(recorders) if recorder is not None]
+        self._on_step = on_step
+        self._velocities: dict[tuple[str, int], torch.Tensor] = {}  # of the running step only, for x0 of a branch
+
+    def wants(self, layer: int, site: str) -> bool:
+        """Whether any capture asks for a site, and the layer has it."""
+        return site in self.sites and layer in self._layout.layers_of(site)
+
+    def restart(self) -> None:
+        """``set_timesteps`` was called."""
+        timesteps = self._pipeline.scheduler.timesteps
+        self.clock.restart(tuple(float(timestep) for timestep in timesteps))
+
+    def on_call(self, expert: str) -> Callable[..., None]:
+        """Hook of a denoiser, before it runs."""
+
+        attribute = "_current_timestep" if self._family.tells_timestep else ""
+
+        def hook(_module: Any, _args: Any) -> None:
+            self.clock.enter(expert, _number(getattr(self._pipeline, attribute, None)))
+
+        return hook
+
+    def on_input(self, number: int, kind: Stack) -> Callable[..., None]:
+        """Hook of a layer, before it runs."""
+
+        def hook(_module: Any, args: Any, kwargs: Any) -> None:
+            self._record_tokens(number, kind, "block.in", kind.argument_of(args, kwargs))
+
+        return hook
+
+    def on_output(self, number: int, kind: Stack, site: str) -> Callable[..., None]:
+        """Hook of a layer or of a part of it, after it ran."""
+
+        def hook(_module: Any, _args: Any, output: Any) -> None:
+            values = kind.video_of(output) if site == "block.out" else _first(output)
+            self._record_tokens(number, kind, site, values)
+
+        return hook
+
+    def on_attention(self, number: int, sites: Sequence[str]) -> Callable[[tuple[SeenAttention, ...]], None]:
+        """What to do with the attention of one layer; of several in one module the last is that over the prompt."""
+
+        def hook(seen: tuple[SeenAttention, ...]) -> None:
+            for row, recorder, branch in self._rows(len(seen[-1].q_BHND)):
+                call: AttentionCall | None = None
+                for site in sites:
+                    address = self.clock.address(branch, number, site)
+                    if recorder.wants(address):
+                        call = call or seen[-1].row(row)
+                        self._record_attention(recorder, address, call)
+
+        return hook
+
+    def on_velocity(self, _module: Any, _args: Any, output: Any) -> None:
+        """Hook of a denoiser, after it ran."""
+        if not self.sites & {"velocity", "x0"}:
+            self._rows(len(_first(output)))  # also without a capture, rows that no branch explains end the run
+            return
+        velocity_BCFHW = self._family.velocity_of(_first(output), self._layout.latent)
+        for row, recorder, branch in self._rows(len(velocity_BCFHW)):
+            velocity = velocity_BCFHW[row]
+            recorder.record(self.clock.address(branch, None, "velocity"), velocity)
+            if recorder.wants(self.clock.address(branch, None, "x0")):
+                self._velocities[branch, self._recorders.index(recorder)] = velocity.detach().clone()
+
+    def around_step(self, call: StepCall) -> Callable[[Any], None]:
+        """Record what goes into a step; the function that it returns records what depends on the step's own outcome."""
+        scheduler, clock, timestep = self._pipeline.scheduler, self.clock, _number(call.timestep)
+        clock.follow(timestep)
+        index = step_index(scheduler, call.timestep)
+        sigma = sigma_at(scheduler, index, timestep)
+        clean = self._record_step(call, index)
+
+        def after(latents: torch.Tensor) -> None:
+            for recorder, address, values in clean:
+                recorder.record(address, values.to(latents.dtype))  # the scheduler rounds its own result likewise
+            if clock.expert is not None:
+                for _, recorder in self._recorded:
+                    recorder.mark_step(clock.step, clock.expert, sigma, timestep)
+            clock.advance()
+            if self._on_step is not None:
+                self._on_step(clock.step, self._layout.steps)
+
+        return after
+
+    def _record_step(self, call: StepCall, index: int | None) -> list[tuple[Recorder, Address, torch.Tensor]]:
+        """Record latent and guided velocity of every sample; give the clean latents that are wanted."""
+        address, scheduler = self.clock.address, self._pipeline.scheduler
+        latent_BCFHW = self._family.latents_of(call.latent, self._layout.latent)
+        guided_BCFHW = self._family.latents_of(call.velocity, self._layout.latent)
+        clean: list[tuple[Recorder, Address, torch.Tensor]] = []
+        for sample, recorder in self._recorded:
+            latent, guided = latent_BCFHW[sample], guided_BCFHW[sample]
+            recorder.record(address(None, None, "latent"), latent)
+            recorder.record(address(None, None, "velocity.guided"), guided)
+            for at, velocity in self._pointing(sample, guided).items():
+                if recorder.wants(at):
+                    clean.append((recorder, at, clean_latent(scheduler, index, call.timestep, latent, velocity)))
+        self._velocities = {}
+        return clean
+
+    def _pointing(self, sample: int, guided: torch.Tensor) -> Mapping[Address, torch.Tensor]:
+        """The velocities of one sample, by the address of the clean latent that they point to."""
+        address = self.clock.address
+        own = {
+            address(branch, None, "x0"): velocity for (branch, at), velocity in self._velocities.items() if at == sample
+        }
+        return {**own, address(None, None, "x0.guided"): guided}
+
+    def _record_tokens(self, number: int, kind: Stack, site: str, values: torch.Tensor) -> None:
+        grid, channels = self._layout.tokens, self._layout.channels
+        planned = f"{len(self.clock.rows)} rows of {grid[0] * grid[1] * grid[2]} tokens and {channels} channels"
+        try:
+            frames_BFNC = kind.frames(values, grid)
+        except EinopsError:
+            address = self.clock.address(None, number, site)
+            raise UnexpectedVisit(
+                f"the run came with another shape than planned to {address}; got {tuple(values.shape)}, allowed "
+                f"{planned}; correct the adapter's grid, or the fold and text of its stack",
+                (address,),
+            ) from None
+        for row, recorder, branch in self._rows(len(frames_BFNC)):
+            recorder.record(self.clock.address(branch, number, site), frames_BFNC[row])
+
+    def _record_attention(self, recorder: Recorder, address: Address, call: AttentionCall) -> None:
+        part, what = address.site.split(".")
+        if what not in _OF_TENSOR:
+            recorder.record_attention(address, call)
+            return
+        values_HND = getattr(call, {"q": "q_HND", "k": "k_HMD", "v": "v_HMD"}[what])
+        if part == "attn2" and what != "q":
+            recorder.record(address, rearrange(values_HND, "h l d -> l h d"))
+            return
+        recorder.record(address, self._by_frames(address, values_HND))
+
+    def _by_frames(self, address: Address, values_HND: torch.Tensor) -> torch.Tensor:
+        frames, rows, columns = self._layout.tokens
+        try:
+            return rearrange(values_HND, "h (f n) d -> f n h d", f=frames, n=rows * columns)
+        except EinopsError:
+            raise UnexpectedVisit(
+                f"the run came with another shape than planned to {address}; got {tuple(values_HND.shape)}, allowed "
+                f"{frames * rows * columns} tokens; correct the adapter's grid, or its stack's probabilities",
+                (address,),
+            ) from None
+
+    def _rows(self, rows: int) -> Iterator[tuple[int, Recorder, str]]:
+        """Every row of a batch with its recorder and branch."""
+        if rows != len(self.clock.rows):
+            known = ", ".join(f"{branch} of sample {sample}" for branch, sample in self.clock.rows)
+            at = self.clock.address(None, None, "velocity")
+            raise UnexpectedVisit(
+                f"the batch does not fit the branches at {at}; got {rows} rows, "
+                f"allowed {len(self.clock.rows)} ({known}); generate one video at a time, or trace a batch of requests"
+            )
+        every = ((row, self._recorders[sample], branch) for row, (branch, sample) in enumerate(self.clock.rows))
+        return ((row, recorder, branch) for row, recorder, branch in every if recorder is not None)
+
+
+def _first(output: Any) -> torch.Tensor:
+    """The first item of a tuple or model output, or the tensor itself."""
+    values: torch.Tensor = output if isinstance(output, torch.Tensor) else output[0]
+    return values
+
+
+def _number(timestep: Any) -> Any:
+    return timestep if timestep is None else float(timestep)

@@ -1,4 +1,4 @@
-"""Load a model by name, folder or Hub id, all through the same code; and say what can be recorded of it.
+"""Load a model by name, folder or Hub id, all through the same code.
 
 ``tiny-wan`` ships with the package: a small trained Wan2.2 in the true diffusers layout. Anything else is a folder
 that diffusers has saved, or the id of one on the Hugging Face Hub.
@@ -10,27 +10,24 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dit_lens.describing import LayerRow, SiteRow, describe, describe_layers
 from dit_lens.engine.errors import BadRequest, UnknownModel
-from dit_lens.generation import Generation, Size
-from dit_lens.sites import SITES, Site
+from dit_lens.generation import Size
 from dit_lens_stores.errors import close_match
 
 if TYPE_CHECKING:
     import torch
 
-    from dit_lens.engine.layout import Layout
-    from dit_lens.lens import Lens
+    from dit_lens.lens import Lens, Origin
 
-__all__ = ["KnownModel", "SiteRow", "describe", "known_models", "load"]
+__all__ = ["KnownModel", "LayerRow", "SiteRow", "describe", "describe_layers", "known_models", "load"]
 
 _INDEX = "model_index.json"
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
-_OF_SCHEDULER = ("latent", "x0")
-"""Sites of which the dtype is up to the scheduler, and may change on the way."""
 
 
 @dataclass(frozen=True)
@@ -59,32 +56,6 @@ class KnownModel:
         return (self.folder / _INDEX).is_file()
 
 
-@dataclass(frozen=True)
-class SiteRow:
-    """What one event of a site holds.
-
-    Attributes
-    ----------
-    site : str
-    events : mapping of str to int or None
-        Extent of the dimensions that number the events; None where the request decides (step, branch).
-    shape : mapping of str to int
-        Extent of the dimensions of one event.
-    dtype : str
-        In which the model computes it; a store holds float32.
-    meaning : str
-    place : str
-        Where in the block, or in the step, it sits.
-    """
-
-    site: str
-    events: dict[str, int | None]
-    shape: dict[str, int]
-    dtype: str
-    meaning: str
-    place: str
-
-
 def known_models() -> tuple[KnownModel, ...]:
     """Every model that has a name of its own.
 
@@ -110,6 +81,7 @@ def load(
     dtype: torch.dtype | str | None = None,
     device: str | None = None,
     revision: str | None = None,
+    weights: bool = True,
 ) -> Lens:
     """Load a model and put a lens on it.
 
@@ -123,6 +95,9 @@ def load(
         By default the CPU.
     revision : str, optional
         Branch, tag or commit of a Hub id; the manifest of a trace names the commit that it led to.
+    weights : bool
+        Without them, configurations are all that is read, and all that is fetched from the Hub: the lens plans and
+        checks, takes no memory, and neither generates nor traces.
 
     Returns
     -------
@@ -147,48 +122,26 @@ def load(
     source, known = _find(str(model))
     wanted = _check_dtype(dtype)
     _check_device(device)
-    folder, commit = _folder_of(source, revision)
+    folder, commit = _folder_of(source, revision, weights)
     _check_index(folder, str(model))
+    if known is not None:
+        origin = Origin(known.name, folder, known.licence, known.size)
+    else:
+        origin = Origin(_name(source), folder, _card_licence(_card(folder, source, commit)), revision=commit)
+    if not weights:
+        return _without_weights(folder, origin, wanted)
     pipeline = _from_pretrained(folder, _name(source), wanted)
     if device is not None:
         pipeline.to(device)
-    if known is not None:
-        return Lens(pipeline, Origin(known.name, folder, known.licence, known.size))
-    licence = _card_licence(_card(folder, source, commit))
-    return Lens(pipeline, Origin(_name(source), folder, licence, revision=commit))
+    return Lens(pipeline, origin)
 
 
-def describe(model: Lens | str) -> tuple[SiteRow, ...]:
-    """Every site of a model: how many events it has, what one holds, and what it means.
+def _without_weights(folder: Path, origin: Origin, dtype: torch.dtype) -> Lens:
+    from dit_lens.skeleton import Skeleton, build_skeleton
 
-    Parameters
-    ----------
-    model : Lens or str
-        A lens, or what ``load`` takes.
-
-    Returns
-    -------
-    tuple of SiteRow
-    """
-    from dit_lens.engine.plan import plan_layout
-
-    lens = load(model) if isinstance(model, str) else model
-    size = lens.origin.size or lens.family.size
-    layout = plan_layout(lens.pipeline, lens.family, Generation(prompt="", seed=0, steps=1), size)
-    return tuple(_site_row(site, layout) for site in SITES.values() if layout.has(site.name))
-
-
-def _site_row(site: Site, layout: Layout) -> SiteRow:
-    extents: dict[str, int | None] = {"branch": None, "step": None, "layer": len(layout.layers_of(site.name))}
-    either = " or ".join(dict.fromkeys(("float32", layout.dtype)))
-    return SiteRow(
-        site.name,
-        {dim: extents[dim] for dim in site.event_dims},
-        {dim: len(layout.labels(dim, site.name)) for dim in site.value_dims},
-        "float32" if site.probabilities else either if site.name.startswith(_OF_SCHEDULER) else layout.dtype,
-        site.meaning,
-        site.place,
-    )
+    with _loading(origin.model, "save or fetch the model again"), _no_progress_bars():
+        pipeline = build_skeleton(folder, dtype)
+    return Skeleton(pipeline, replace(origin, folder=None))
 
 
 def _find(model: str) -> tuple[Path | str, KnownModel | None]:
@@ -217,7 +170,7 @@ def _name(source: Path | str) -> str:
     return source.resolve().name if isinstance(source, Path) else source
 
 
-def _folder_of(source: Path | str, revision: str | None) -> tuple[Path, str | None]:
+def _folder_of(source: Path | str, revision: str | None, weights: bool) -> tuple[Path, str | None]:
     """The local folder of a model, fetched from the Hub if it comes from there, and its commit."""
     if isinstance(source, Path):
         if revision is not None:
@@ -225,12 +178,26 @@ def _folder_of(source: Path | str, revision: str | None) -> tuple[Path, str | No
                 f"a local model has no revisions; got {revision!r}, allowed None; leave it out, or give a Hub id"
             )
         return source, None
+    with _loading(source, "check the name and the network"), _no_progress_bars():
+        folder = Path((_fetch_all if weights else _fetch_configurations)(source, revision))
+    return folder, folder.name if folder.parent.name == "snapshots" else None
+
+
+def _fetch_all(source: str, revision: str | None) -> str:
     from diffusers import DiffusionPipeline
 
     loader: Any = DiffusionPipeline  # diffusers has no types
-    with _loading(source, "check the name and the network"), _no_progress_bars():
-        folder = Path(loader.download(source, revision=revision))
-    return folder, folder.name if folder.parent.name == "snapshots" else None
+    return str(loader.download(source, revision=revision))
+
+
+def _fetch_configurations(source: str, revision: str | None) -> str:
+    import huggingface_hub
+
+    return str(
+        huggingface_hub.snapshot_download(
+            source, revision=revision, allow_patterns=["*.json"], ignore_patterns=["*.index.json", "tokenizer*/*"]
+        )
+    )
 
 
 def _check_index(folder: Path, name: str) -> None:

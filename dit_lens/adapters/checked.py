@@ -32,12 +32,25 @@ class Checked:
 
 _EMBEDDED = "random embeddings in place of a text encoder"
 _UNMASKED = f"{_EMBEDDED}; a safety checker that lets all pass; no padding mask, which needs torchvision"
+_WHOLE = "text encoders and tokenizers included"
 _WITH_IMAGE = f"{_EMBEDDED}; a tiny vision encoder for the first frame"
 
 CHECKED: tuple[Checked, ...] = (
+    Checked(
+        "CogVideoXPipeline", "cogvideox", "pipeline", f"{_WHOLE}; both schedulers, patches of one frame and of two"
+    ),
+    Checked("CogVideoXImageToVideoPipeline", "cogvideox", "pipeline", f"{_WHOLE}; patches of one frame and of two"),
+    Checked("HunyuanVideoPipeline", "hunyuan-video", "pipeline", f"{_WHOLE}; without the words around the prompt"),
+    Checked("HunyuanVideo15Pipeline", "hunyuan-video-1.5", "pipeline", f"{_EMBEDDED}; classifier-free guidance alone"),
+    Checked("LTXPipeline", "ltx", "pipeline", _WHOLE),
+    Checked("LTX2Pipeline", "ltx2", "pipeline", f"{_WHOLE}; every kind of guidance; the video's stream alone"),
+    Checked("MochiPipeline", "mochi", "pipeline", _WHOLE),
+    Checked("AllegroPipeline", "allegro", "pipeline", _WHOLE),
+    Checked("Kandinsky5T2VPipeline", "kandinsky5", "pipeline", f"{_EMBEDDED}; full attention alone"),
+    Checked("LattePipeline", "latte", "pipeline", _WHOLE),
     Checked("Cosmos2VideoToWorldPipeline", "cosmos-2", "pipeline", _UNMASKED),
     Checked("Cosmos2TextToImagePipeline", "cosmos-2-image", "pipeline", _UNMASKED),
-    Checked("Cosmos2_5_PredictBasePipeline", "cosmos-2.5", "pipeline", f"{_UNMASKED}; from text alone"),
+    Checked("Cosmos2_5_PredictBasePipeline", "cosmos-2.5", "pipeline", f"{_UNMASKED}; from text and from a video"),
     Checked("SkyReelsV2Pipeline", "skyreels-v2", "pipeline", _EMBEDDED),
     Checked("SkyReelsV2ImageToVideoPipeline", "skyreels-v2-i2v", "pipeline", _WITH_IMAGE),
     Checked("ChronoEditPipeline", "chronoedit", "pipeline", _WITH_IMAGE),

@@ -3,7 +3,9 @@
 Predict 2 wraps its denoiser: the latent is scaled before it goes in, and what comes out is mixed with the latent before
 the scheduler steps by it. A branch's output is therefore no velocity there. Both count the guidance scale from the
 conditional branch, and run the branches as calls of their own, ``cond`` first. Frames that are given are replaced on
-the way into the denoiser, so that what the scheduler keeps for them is not what the layers saw.
+the way into the denoiser, so that what the scheduler keeps for them is not what the layers saw; Predict 2.5 replaces
+their velocity as well, so that a branch's ``velocity`` and ``x0`` mean nothing in these frames. The pipelines let no
+video out that their guardrail has not seen: latents are not decoded here, past it.
 """
 
 from __future__ import annotations

@@ -2,11 +2,15 @@
 
 Its later layers send both streams through the same feed-forward, one after the other, so that the feed-forward is no
 site: its output would come twice. The denoiser opens no cache context.
+
+Shapes: B batch, C latent channels, F latent frames, H, W latent height and width.
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+import torch
 
 from dit_lens.adapters.checks import check_frames, check_multiple, refuse_image
 from dit_lens.adapters.family import Family, Stack
@@ -23,6 +27,12 @@ def _check(pipeline: Any, request: Generation, size: Size) -> None:
     check_multiple(size, _PIPELINE_MULTIPLE)
 
 
+def _decode(pipeline: Any, latents_BCFHW: torch.Tensor) -> Any:
+    """The same operations in the same order as at the end of the stock pipeline."""
+    video = pipeline.vae.decode(1 / pipeline.vae.config.scaling_factor * latents_BCFHW, return_dict=False)[0]
+    return pipeline.video_processor.postprocess_video(video=video, output_type="np")[0]
+
+
 EASYANIMATE = Family(
     name="easyanimate",
     model="EasyAnimateTransformer3DModel",
@@ -31,5 +41,6 @@ EASYANIMATE = Family(
     size=Size(512, 512, 49),
     guidance="batched",
     check=_check,
+    decode=_decode,
 )
 """EasyAnimate."""

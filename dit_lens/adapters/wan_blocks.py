@@ -2,6 +2,8 @@
 
 Where a first frame is given, cross-attention reads its tokens in a second attention beside the text's, and adds up
 both. ChronoEdit opens no cache context: its two calls a step are told apart by their order.
+
+Shapes: B batch, C latent channels, F latent frames, H, W latent height and width.
 """
 
 from __future__ import annotations
@@ -9,9 +11,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import torch
+
 from dit_lens.adapters import defaults
 from dit_lens.adapters.checks import check_frames, check_multiple, need_image, refuse_image
 from dit_lens.adapters.family import Family, Stack
+from dit_lens.adapters.wan import WAN
 from dit_lens.engine.errors import BadRequest
 from dit_lens.generation import Generation, Size
 
@@ -58,6 +64,16 @@ def _edit_check(pipeline: Any, request: Generation, size: Size) -> None:
         )
 
 
+def _edit_decode(pipeline: Any, latents_BCFHW: torch.Tensor) -> Any:
+    """With frames in between, the edited picture is decoded from the first and last latent frame alone."""
+    decode = WAN.decode
+    assert decode is not None
+    if latents_BCFHW.shape[2] <= 2:
+        return decode(pipeline, latents_BCFHW)
+    between, edited = latents_BCFHW[:, :, :-1], latents_BCFHW[:, :, [0, -1]]
+    return np.concatenate([decode(pipeline, between), decode(pipeline, edited)[1:]])
+
+
 _SKYREELS_V2 = Family(
     name="skyreels-v2",
     model="SkyReelsV2Transformer3DModel",
@@ -68,6 +84,7 @@ _SKYREELS_V2 = Family(
     text_tokens=defaults.padded_text,
     latent_shape=_latent_shape,
     check=_text_check,
+    decode=WAN.decode,
 )
 _SKYREELS_V2_I2V = replace(
     _SKYREELS_V2,
@@ -82,6 +99,7 @@ _CHRONOEDIT = replace(
     pipelines=("ChronoEditPipeline",),
     size=Size(480, 832, _EDIT_FRAMES),
     check=_edit_check,
+    decode=_edit_decode,
 )
 
 WAN_BLOCKS = (_SKYREELS_V2, _SKYREELS_V2_I2V, _CHRONOEDIT)

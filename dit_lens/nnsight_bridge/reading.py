@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["check_site", "in_dims", "read"]
 
 _ARGUMENTS = {"q": "query", "k": "key", "v": "value"}
-_PROCESSOR, _ATTENTION = "self_processor", "dispatch_attention_fn"
+_PROCESSOR, _ATTENTION, _TORCH_S = "self_processor", "dispatch_attention_fn", "scaled_dot_product_attention"
 
 
 def check_site(layout: Layout, layer: int | None, site: str, where: str) -> None:
@@ -77,19 +77,21 @@ def read(place: Place, site: str, stack: Stack | None) -> torch.Tensor:
 
 def _argument(attention: Any, what: str) -> torch.Tensor:
     """Query, key or value (B, N, H, D) of the last attention that a processor computes: before it, that of an image."""
-    inside = _operation(attention.source, _PROCESSOR).source
-    args, kwargs = _operation(inside, _ATTENTION).inputs
+    inside = _operation(attention.source, (_PROCESSOR,)).source
+    function = _operation(inside, (_ATTENTION, _TORCH_S))
+    args, kwargs = function.inputs
     named: dict[str, torch.Tensor] = {**dict(zip(_ARGUMENTS.values(), args, strict=False)), **kwargs}
-    return named[_ARGUMENTS[what]]
+    values = named[_ARGUMENTS[what]]
+    return values.transpose(1, 2) if _TORCH_S in function.name else values  # (B, H, N, D); a view: edits go through
 
 
-def _operation(source: Any, name: str) -> Any:
-    """The last operation of a kind in a source."""
-    calls = [operation for operation in source.names if operation.startswith(f"{name}_")]
+def _operation(source: Any, kinds: tuple[str, ...]) -> Any:
+    """The last operation of some kinds in a source."""
+    calls = [name for name in source.names if any(kind in name for kind in kinds)]
     if not calls:
         raise UnknownCapture(
-            f"the attention has no such operation to read from in {source}; got none, allowed {name}; "
-            "record the site with a capture"
+            f"the attention has no operation to read from at {source!s}; got {', '.join(source.names)}, allowed "
+            f"{' or '.join(kinds)}; record the site with a capture"
         )
     return getattr(source, calls[-1])
 

@@ -9,7 +9,7 @@ for, also what nnsight itself would count from later on, and a worker that waits
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -57,6 +57,8 @@ class Watch:
         self._denoisers = family.denoisers(pipeline)
         self._clock = Clock(layout, batched=batched, contexts=family.contexts)
         self._timesteps = layout.timesteps or ()
+        self._sigmas: Sequence[Any] = ()
+        self._attribute = "_current_timestep" if family.tells_timestep else ""
         self._worker: Any = None
         self._tied: Visit | None = None
         self._now = -1
@@ -151,7 +153,7 @@ class Watch:
         if not self.interleaver.interleaving:  # a call on the side, by the block
             return
         self._end_late_worker()
-        self._clock.enter(expert, _number(getattr(self._pipeline, "_current_timestep", None)))
+        self._clock.enter(expert, _number(getattr(self._pipeline, self._attribute, None)))
         self._now += 1
         self._numbers[expert] += 1
         self._check_plan(expert)
@@ -171,19 +173,31 @@ class Watch:
         """Compare the denoiser's own timestep; tokens held at 0, as those of a given first frame, do not count."""
         if given is None or not self._timesteps:
             return
-        planned = torch.tensor(self._timesteps[self._clock.step]).to(given.dtype)
-        scaled = planned / self._pipeline.scheduler.config.get("num_train_timesteps", 1000)
-        got = float(given.max())
-        if got not in (float(planned), float(scaled)):
+        got, planned = given.max(), self._timesteps[self._clock.step]
+        if not any(torch.equal(got, form.to(got)) for form in self._forms(torch.tensor(planned).to(given.dtype))):
             raise UnexpectedVisit(
-                f"the denoiser was called with another timestep than planned at {self.visits[self._now]}; got {got:g}, "
-                f"allowed {float(planned):g}; let the pipeline set its timesteps from the number of steps alone"
+                f"the denoiser was called with another timestep than planned at {self.visits[self._now]}; got "
+                f"{float(got):g}, allowed {planned:g}; let the pipeline set its timesteps from the number of steps "
+                "alone"
             )
 
+    def _forms(self, planned: torch.Tensor) -> Iterator[torch.Tensor]:
+        """What a pipeline may make of a timestep for its denoiser: itself, its share of all, or noise by sigma."""
+        most = self._pipeline.scheduler.config.get("num_train_timesteps", 1000)
+        yield from (planned, planned / most)
+        if not self._attribute:  # it counts the other way
+            yield most - planned
+        if self._clock.step < len(self._sigmas):
+            sigma = torch.as_tensor(self._sigmas[self._clock.step])
+            yield from (sigma, sigma / (sigma + 1))
+
     def _restart(self) -> None:
-        timesteps = tuple(float(timestep) for timestep in self._pipeline.scheduler.timesteps)
+        scheduler = self._pipeline.scheduler
+        timesteps = tuple(float(timestep) for timestep in scheduler.timesteps)
         self._clock.restart(timesteps)
         self._timesteps = self._layout.timesteps or timesteps[-self._layout.steps :]
+        left_out = max(len(timesteps) - self._layout.steps, 0)
+        self._sigmas = getattr(scheduler, "sigmas", ())[left_out:]
 
     def _around_step(self, call: StepCall) -> Callable[[Any], None]:
         self._clock.follow(_number(call.timestep))

@@ -147,6 +147,9 @@ class Claim:
 
     def make_group(self, attributes: dict[str, Any]) -> zarr.Group:
         """Make the trace's group anew, deleting what was there; the caller holds the lock and has checked the name."""
+        for left in self.path.iterdir():  # by a process that was killed while it wrote the index
+            if _LEFT_BY_ZARR.fullmatch(left.name):
+                left.unlink()
         _clear(self.path / self.trace_id)
         root = zarr.open_group(self.path, mode="r+", zarr_format=3)
         return root.create_group(self.trace_id, attributes=attributes | {_TOKEN: self._token})
@@ -170,6 +173,14 @@ class Claim:
             self.lost = self.lost or attributes.get(_TOKEN) != self._token
             self.check_not_lost()
             yield
+
+    def give_up(self, group: zarr.Group, attributes: dict[str, Any]) -> None:
+        """Set the trace's last attributes and take the token away, in one write; the caller holds the claim.
+
+        A finished trace has no writer, and its bytes do not depend on who wrote it.
+        """
+        group.metadata.attributes.pop(_TOKEN, None)
+        group.update_attributes(attributes)
 
     def check_not_lost(self) -> None:
         """Raise if another writer was seen in this one's place."""

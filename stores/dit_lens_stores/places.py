@@ -220,8 +220,19 @@ def place_of(store: str | Path | Place) -> Place:
     return LocalPlace(path)
 
 
-def side_by_side(place: Place, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """Call a function for every item, in threads where waiting is most of the work; the results are in order.
+def side_by_side(
+    place: Place, function: Callable[[Item], Result], items: Iterable[Item], heavy: bool = False
+) -> list[Result]:
+    """Call a function for every item, in threads where that is worth it; the results are in order.
+
+    Parameters
+    ----------
+    place : Place
+        Remote ones are asked by many threads, since most of the time is waiting.
+    function : callable
+    items : iterable
+    heavy : bool
+        Whether there is enough to decode that threads help on this machine as well.
 
     Examples
     --------
@@ -229,7 +240,8 @@ def side_by_side(place: Place, function: Callable[[Item], Result], items: Iterab
     ['A', 'B']
     """
     items = list(items)
-    width = min(len(items), _REMOTE_WIDTH if place.remote else min(_LOCAL_WIDTH, os.cpu_count() or 1))
+    local = min(_LOCAL_WIDTH, os.cpu_count() or 1) if heavy else 1
+    width = min(len(items), _REMOTE_WIDTH if place.remote else local)
     if width < 2:
         return [function(item) for item in items]
     with ThreadPoolExecutor(width) as pool:

@@ -18,11 +18,12 @@ import zarr
 from dit_lens_stores.claim import Claim, check_free, locked
 from dit_lens_stores.encoders import QUEUE_BYTES, Encoders
 from dit_lens_stores.errors import StoreError, StoreExists
-from dit_lens_stores.index import FORMAT_KEY, as_json, now, read_attributes, read_root, summarise, write_entry
+from dit_lens_stores.index import FORMAT_KEY, as_json, read_attributes, read_root, summarise, write_entry
+from dit_lens_stores.log import add_to_log
 from dit_lens_stores.opening import StoreReader
 from dit_lens_stores.places import LocalPlace, Place, place_of
 from dit_lens_stores.prepare import allocate, make_plan
-from dit_lens_stores.schema import FORMAT, ArraySpec, Coordinate, check_trace_id
+from dit_lens_stores.schema import CONVENTION, FORMAT, ArraySpec, Coordinate, check_trace_id
 from dit_lens_stores.writer import TraceWriter
 
 __all__ = ["Store", "create_store", "open_store"]
@@ -94,13 +95,14 @@ class Store(StoreReader):
             )
         check_trace_id(trace_id)
         plan, manifest = make_plan(arrays, coordinates), as_json("manifest", manifest)
-        start = {"status": "running", "created": now(), "finished": None, "arrays": [spec.name for spec in plan.arrays]}
+        start = {"status": "running", "arrays": [spec.name for spec in plan.arrays]}
         details = {"manifest": manifest, "coordinates": " ".join(plan.values)}
         claim = Claim(self.path, trace_id)
         with locked(self.path):  # until all is laid out, so that of two that begin at once the later one has it whole
             check_free(self.path, trace_id)
             write_entry(self.path, trace_id, start | summarise(manifest))
             group = claim.make_group(start | details)
+            add_to_log(self.path, "begin", trace=trace_id)
             threads = Encoders(encoders, queue_bytes)
             return TraceWriter(claim, group, *allocate(group, plan, claim.held, threads, fsync), threads)
 
@@ -177,7 +179,8 @@ def open_store(path: str | Path | Place) -> Store:
 def _make_store(path: Path) -> None:
     if any(path.iterdir()):
         raise _in_the_way(path, "a folder that is no dit-lens store")
-    attributes = {FORMAT_KEY: FORMAT, "created": now(), "software": _software(), "traces": {}}
+    format_ = {FORMAT_KEY: FORMAT, "zarr_conventions": [CONVENTION]}
+    attributes = {**format_, "software": _software(), "traces": {}}
     zarr.create_group(path, zarr_format=3, attributes=attributes)
 
 

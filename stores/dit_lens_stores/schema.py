@@ -19,6 +19,7 @@ from dit_lens_stores.encodings import check_encoding, fill_value, stored_dtype
 from dit_lens_stores.errors import StoreError
 
 __all__ = [
+    "CONVENTION",
     "DONE_SUFFIX",
     "EXPECTED",
     "FORMAT",
@@ -34,6 +35,12 @@ __all__ = [
 
 FORMAT = "1.0"
 """Version of the layout on disk; a reader refuses another major number."""
+CONVENTION = {
+    "uuid": "7d3f0c52-6a0e-4c1b-9b5e-2f6d8a41c9e7",
+    "name": "dit_lens_format",
+    "description": "Activations of a video diffusion transformer by step, layer, frame and token; format 1.",
+}
+"""How the root of a store declares itself among the Zarr conventions; the uuid never changes within a major format."""
 DONE_SUFFIX = "_done"
 EXPECTED, WRITTEN, NOT_PART = 0, 1, 2
 """The done marks of an event: expected and not there yet, in place, not part of the capture."""

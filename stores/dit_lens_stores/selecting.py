@@ -26,6 +26,7 @@ from dit_lens_stores.places import Place, side_by_side
 __all__ = ["Piece", "Selection", "read_selection"]
 
 _ABSENT = 2**64 - 1
+_HEAVY_BYTES = 4 * 2**20
 _RUN_BYTES = 8 * 2**20
 """A run of neighbouring chunks is cut into requests of about this size."""
 
@@ -131,7 +132,8 @@ def read_selection(selection: Selection) -> Values:
             selection.leave(out, [piece])
     read = _sharded if selection.node.sharded else _single
     runs = side_by_side(selection.place, lambda item: read(selection, out, *item), files.items())
-    side_by_side(selection.place, lambda run: run.read(selection, out), [run for found in runs for run in found])
+    heavy = out.nbytes > _HEAVY_BYTES
+    side_by_side(selection.place, lambda run: run.read(selection, out), [run for found in runs for run in found], heavy)
     return out
 
 

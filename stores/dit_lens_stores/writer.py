@@ -20,7 +20,8 @@ import numpy.typing as npt
 
 from dit_lens_stores.encoders import Encoders
 from dit_lens_stores.errors import NotDone, StoreError, UnknownArray, close_match
-from dit_lens_stores.index import as_json, now, summarise, write_entry
+from dit_lens_stores.index import as_json, summarise, write_entry
+from dit_lens_stores.log import add_to_log
 from dit_lens_stores.schema import Event, Label
 from dit_lens_stores.shards import ArrayWriter, name_event
 
@@ -243,14 +244,14 @@ class TraceWriter:
 
     def _close(self, status: str, reason: str | None = None) -> None:
         self._encoders.close()
-        end = {"status": status, "finished": now()} | ({"reason": reason} if reason else {})
-        attrs = self._group.attrs
-        manifest = dict(attrs["manifest"])  # type: ignore[arg-type]
-        entry = {"created": attrs["created"], "arrays": list(self._arrays)} | summarise(manifest)
+        end = {"status": status} | ({"reason": reason} if reason else {})
+        manifest = dict(self._group.attrs["manifest"])  # type: ignore[arg-type]
+        entry = {"arrays": list(self._arrays)} | summarise(manifest)
         with self._claim.held(alone=True):
-            self._group.update_attributes(end)
+            self._claim.give_up(self._group, end)
             write_entry(self._path, self.trace_id, end | entry)
         self._status = status
+        add_to_log(self._path, status, trace=self.trace_id)
 
     def _find(self, action: str, array: str) -> ArrayWriter:
         if array not in self._arrays:

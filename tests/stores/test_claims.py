@@ -121,6 +121,7 @@ def test_a_writer_whose_trace_was_begun_again_is_told_and_damages_nothing(store:
     second = begin(store)
     second.write("x", {"step": 1, "layer": 0}, one())
     second.write("x", {"step": 1, "layer": 1}, one())
+    second.drain()
     before = content(store.path)
     calls: dict[str, Callable[[], None]] = {
         "write": lambda: first.write("x", {"step": 0, "layer": 1}, one()),

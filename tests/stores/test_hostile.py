@@ -9,7 +9,7 @@ import struct
 import sys
 import tracemalloc
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from dit_lens_stores.places import Place
 from dit_lens_stores.root import Store
 
 RAW, ENERGY = "block.out.raw", "block.out.energy"
-BITS_CHUNK = 5 * 6 * 8
+ARRAYS = (RAW, ENERGY, "bits", "video")
 Read = dict[str, npt.NDArray[Any]]
 
 
@@ -82,26 +82,35 @@ def truth(files: dict[str, bytes]) -> Read:
     return read_all(Kept(files))
 
 
-def read_all(place: Place | Path) -> Read:
-    """Everything that a store holds, through the public reader."""
+def read_all(place: Place | Path, arrays: Sequence[str] = ()) -> Read:
+    """Everything that a store holds, or a few arrays, through the public reader."""
     found: Read = {}
     store = open_store(place)
     for trace_id in store.traces:
         trace = store[trace_id]
         found[f"{trace_id}/status"] = np.array([trace.status])
-        found |= {f"{trace_id}/{name}": trace[name].values for name in trace.arrays}
-        for name in trace.arrays:
-            found |= {f"{trace_id}/{name}/{coord}": held.values for coord, held in trace[name].coords.items()}
+        for name in [name for name in trace.arrays if not arrays or name in arrays]:
+            array = trace[name]
+            found[f"{trace_id}/{name}"] = array.values
+            found |= {f"{trace_id}/{name}/{coord}": held.values for coord, held in array.coords.items()}
     return found
 
 
-def answer(files: dict[str, bytes], change: dict[str, bytes]) -> Read | str:
+def answer(files: dict[str, bytes], change: dict[str, bytes], arrays: Sequence[str] = ()) -> Read | str:
     try:
-        return read_all(Kept(files | change))
+        return read_all(Kept(files | change), arrays)
     except DitLensError as error:
-        assert "\n" not in str(error)
-        assert len(str(error)) < 1000
-        return str(error)
+        said = str(error)
+    assert "\n" not in said
+    assert len(said) < 1000
+    return said
+
+
+def equal(found: npt.NDArray[Any], expected: npt.NDArray[Any]) -> bool:
+    """Bit for bit; words by their letters."""
+    if expected.dtype == object:
+        return bool(found.tolist() == expected.tolist())
+    return found.tobytes() == expected.tobytes()
 
 
 def mutated(content: bytes, rng: np.random.Generator) -> bytes:
@@ -123,8 +132,8 @@ def check_values(found: Read | str, truth: Read, key: str) -> None:
     if isinstance(found, str):
         return
     for name, values in found.items():
-        if name in truth and "/c/" in key and key.split("/")[1] == name.split("/")[1] and name.count("/") == 1:
-            assert values.tobytes() == truth[name].tobytes(), (key, name)
+        if name in truth and f"{name}/c/" in key:
+            assert equal(values, truth[name]), (key, name)
 
 
 def fuzz(files: dict[str, bytes], truth: Read, rounds: int, seed: int) -> int:
@@ -132,7 +141,8 @@ def fuzz(files: dict[str, bytes], truth: Read, rounds: int, seed: int) -> int:
     names = [name for name in files if not name.endswith("/c")]
     for number in range(rounds):
         key = names[number % len(names)]
-        found = answer(files, {key: mutated(files[key], rng)})
+        touched = key.split("/")[1].removesuffix("_done") if "/" in key else ENERGY
+        found = answer(files, {key: mutated(files[key], rng)}, [touched if touched in ARRAYS else ENERGY])
         refused += isinstance(found, str)
         check_values(found, truth, key)
     return refused
@@ -143,13 +153,16 @@ def test_small_changes_are_refused_in_one_line_or_change_no_value(
     files: dict[str, bytes], truth: Read, seed: int
 ) -> None:
     modules, before = set(sys.modules), dict(files)
+    assert fuzz(files, truth, 700, seed) > 350
+    assert (set(sys.modules) - modules, files) == (set(), before)
+
+
+def test_small_changes_take_no_memory(files: dict[str, bytes], truth: Read) -> None:
     tracemalloc.start()
-    refused = fuzz(files, truth, 700, seed)
+    fuzz(files, truth, 200, 8)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert refused > 350
-    assert peak < 64 * 2**20
-    assert (set(sys.modules) - modules, files) == (set(), before)
+    assert peak < 32 * 2**20
 
 
 @pytest.mark.slow
@@ -179,7 +192,7 @@ def test_any_flipped_bit_of_values_is_reported_with_its_place(files: dict[str, b
                 assert f"step={step}" in said
             if array in (RAW, ENERGY):
                 assert "layer=" in said
-    assert flips > 1000
+    assert flips > 600
 
 
 def test_one_flipped_bit_is_reported_exactly(files: dict[str, bytes]) -> None:
@@ -249,7 +262,7 @@ ABSURD: list[tuple[str, str, Any, str]] = [
     (RAW, "shape", [2.0, 2, 2, 2, 6, 8], "got shape"),
     (RAW, "shape", [True, 2, 2, 2, 6, 8], "got shape"),
     (RAW, "chunk_grid/configuration/chunk_shape", [10**9] * 6, "got chunk_shape"),
-    (RAW, "chunk_grid/configuration/chunk_shape", [1, 1, 2**23, 2, 6, 8], "chunks in a shard"),
+    (RAW, "chunk_grid/configuration/chunk_shape", [1, 1, 2**25, 2, 6, 8], "chunks in a shard"),
     (RAW, "chunk_grid/name", "rectilinear", "got chunk grid 'rectilinear'"),
     (RAW, "codecs/0/configuration/chunk_shape", [0, 1, 1, 1, 6, 8], "got chunk_shape"),
     (RAW, "codecs/0/configuration/chunk_shape", [1, 1, 1, 1, 5, 8], "allowed whole chunks"),
@@ -322,7 +335,7 @@ def test_a_later_minor_format_is_read_and_what_is_new_in_it_passed_over(files: d
     change |= edited(files, "t0/zarr.json", put("attributes/new", [1]))
     found = answer(files, change)
     assert isinstance(found, dict)
-    assert all(found[name].tobytes() == truth[name].tobytes() for name in truth if "expert" not in name)
+    assert all(equal(found[name], truth[name]) for name in truth)
 
 
 def test_json_that_is_too_deep_or_too_large_is_refused(files: dict[str, bytes], tmp_path: Path) -> None:
@@ -416,7 +429,7 @@ def test_a_zip_bomb_is_refused(files: dict[str, bytes], tmp_path: Path) -> None:
     made = packed(files | {f"t0/{RAW}/c/0/0/0/0/0/0": b"\0" * 50_000_000}, tmp_path / "a.zip", zipfile.ZIP_DEFLATED)
     assert made.stat().st_size < 500_000
     tracemalloc.start()
-    with pytest.raises(Corrupt, match="got a compressed member '.*', allowed stored ones; pack the store again"):
+    with pytest.raises(Corrupt, match=r"got a compressed member .*, allowed stored ones; pack the store again"):
         open_store(made)
     assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
     tracemalloc.stop()
@@ -442,4 +455,4 @@ def test_fuzzed_zips(files: dict[str, bytes], tmp_path: Path, truth: Read) -> No
             found = str(error)
             assert "\n" not in found
         if isinstance(found, dict) and found.keys() == truth.keys():
-            assert all(found[name].tobytes() == truth[name].tobytes() for name in truth if "expert" not in name)
+            assert all(equal(found[name], truth[name]) for name in truth)

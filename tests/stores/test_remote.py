@@ -58,7 +58,7 @@ def serve(root: Path) -> Iterator[Web]:
         def do_GET(self) -> None:
             part = self.headers.get("Range", "")
             web.asked.append((self.path, part))
-            web.headers.append(dict(self.headers))
+            web.headers.append({name.lower(): value for name, value in self.headers.items()})
             file = web.root / self.path.partition("?")[0].lstrip("/")
             if web.failures:
                 return self._answer(web.failures.pop(0), b"")
@@ -251,13 +251,13 @@ def test_the_hub_is_read_at_the_commit_of_its_first_answer(
     paths = [path for path, _ in web.asked]
     assert paths[0] == "/datasets/me/traces/resolve/main/runs/a.zarr/zarr.json"
     assert all(path.startswith(f"/datasets/me/traces/resolve/{commit}/runs/a.zarr/") for path in paths[1:])
-    assert {headers["Authorization"] for headers in web.headers} == {"Bearer hf_secret"}
+    assert {headers["authorization"] for headers in web.headers} == {"Bearer hf_secret"}
 
 
 def test_other_servers_never_see_the_token(full: Store, web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     assert same(open_store(f"{web.url}/a.zarr"), full)
-    assert not any("Authorization" in headers for headers in web.headers)
+    assert not any("authorization" in headers for headers in web.headers)
 
 
 def test_a_busy_server_is_asked_again(full: Store, web: Web, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,6 @@ import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from zarr.storage import LocalStore
 
 from dit_lens_stores import ArraySpec, Coordinate, Store, TraceWriter, create_store, open_store, union_labels
 
@@ -187,9 +186,8 @@ def test_a_shard_that_was_put_in_place_early_keeps_its_events(store: Store) -> N
 
 def test_memory_is_bounded_by_two_shards_and_does_not_grow_with_steps(store: Store) -> None:
     shard_bytes = 3 * 4 * 64 * 256 * 4
-    peaks = {steps: _peak_while_tracing(store, steps) for steps in (2, 32)}
-    assert peaks[32] < peaks[2] + shard_bytes  # when buffers are freed varies a little
-    assert peaks[32] < 32 * shard_bytes / 4  # far less than everything that was written
+    for steps in (2, 32):  # one shard grows, one is being written, and there is one coded chunk
+        assert _peak_while_tracing(store, steps) < 3 * shard_bytes
 
 
 def _peak_while_tracing(store: Store, steps: int) -> int:

@@ -21,7 +21,10 @@ from dit_lens.engine.errors import (
     BadBlock,
     BadSelection,
 )
+from dit_lens.lens import Lens
 from dit_lens.nnsight_bridge import check_nnsight
+
+from .families.build_a import TINY
 
 
 def _plain(lens, request):
@@ -106,6 +109,19 @@ def test_queries_keys_and_values_are_those_that_the_attention_got(lens, kit, mon
                 assert torch.equal(saved.reshape(expected[0].shape), expected[0]), (part, what)
 
 
+def test_timesteps_of_every_token_are_compared_as_well(kit):
+    pipeline = kit.build("t2v", experts=1)
+    pipeline.register_to_config(expand_timesteps=True)
+    given = []
+    pipeline.transformer.register_forward_pre_hook(lambda m, a, k: given.append(k["timestep"].shape), with_kwargs=True)
+    lens = kit.look(pipeline)
+    plain = _plain(lens, kit.ask("t2v"))
+    with lens.nnsight(kit.ask("t2v"), decode=False) as (_model, at):
+        at(4, "uncond", 2).save("block.out")
+    assert given[0] == (1, 32)
+    assert torch.equal(at.result.latents, plain)
+
+
 def test_source_is_served_in_the_call_that_was_asked_for_however_late_it_is_asked(lens, kit):
     """Natively nnsight counts what .source reaches from when it is first asked for."""
     with lens.nnsight(kit.ask(), decode=False) as (_model, at):
@@ -119,6 +135,30 @@ def test_source_is_served_in_the_call_that_was_asked_for_however_late_it_is_aske
     (query,) = alone.saved.values()
     assert torch.equal(late, query.flatten(0, 1))
     assert not torch.equal(late, at.saved[Address("transformer", "cond", 2, 1, "my.query")])
+
+
+@pytest.mark.filterwarnings("ignore:In CPU autocast", "ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.parametrize("name", ["cogvideox", "ltx2", "mochi", "allegro"])
+def test_families_that_batch_the_branches(name, tmp_path):
+    """One visit serves both branches; other timesteps, other processors."""
+    tiny = TINY[name]
+    lens, request = Lens(tiny.build()), tiny.ask()
+    traced = lens.trace(request, ["velocity", "block.out", "attn1.out"], tmp_path / "a.zarr", decode=False)
+    with lens.nnsight(request, decode=False) as (_model, at):
+        for place in at.each():
+            for layer in at.layers:
+                for site in ("attn1.out", "block.out"):
+                    at(place._visit.step, layer=layer).save(site)
+            place.save("velocity")
+    trace = stores.open_store(tmp_path / "a.zarr")[traced.trace_id]
+    assert len(at.saved) == 2 * len(at.steps) * (2 * len(at.layers) + 1)
+    for address, value in at.saved.items():
+        labels = {
+            axis: getattr(address, axis) for axis in ("branch", "step", "layer") if getattr(address, axis) is not None
+        }
+        np.testing.assert_array_equal(trace[f"{address.site}.raw"].sel(labels).values, value.float())
+    with pytest.raises(BadSelection, match=r"no such branch in step 0; got 'cond', allowed uncond\+cond"):
+        lens.nnsight(request).run(lambda _model, at: at(0, "cond", 0))
 
 
 # ---------------------------------------------------------------- edits

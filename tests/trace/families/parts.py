@@ -1,7 +1,7 @@
-"""Tiny text encoders and tokenizers for the untrained pipelines: true classes, random weights, nothing downloaded.
+"""What untrained pipelines are made of: tiny text encoders and tokenizers, and how weights come about.
 
-Every encoder is ``WIDTH`` wide and knows ``VOCABULARY`` tokens; every builder starts from a fixed seed, so that a
-pipeline is the same whenever it is built.
+True classes, random weights, nothing downloaded. Every encoder is ``WIDTH`` wide and knows ``VOCABULARY`` tokens;
+every builder starts from a fixed seed, so that a pipeline is the same whenever it is built.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from diffusers import AutoencoderKLHunyuanVideo
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     CLIPTextConfig,
@@ -156,3 +157,35 @@ def qwen2_5_vl() -> Any:
             **{f"{name}_token_id": number for name, number in tokens.items()},
         )
     ).eval()
+
+
+def quiet(pipeline: Any) -> Any:
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def awake(model: Any) -> Any:
+    """Layers that training starts at zero would hide mistakes: give every all-zero weight some noise."""
+    for weight in model.parameters():
+        if not weight.detach().any():
+            torch.nn.init.normal_(weight, std=0.02)
+    return model.eval()
+
+
+def seeded(kind: Any, **config: Any) -> Any:
+    torch.manual_seed(0)
+    return awake(kind(**config))
+
+
+def hunyuan_vae() -> Any:
+    return seeded(
+        AutoencoderKLHunyuanVideo,
+        latent_channels=4,
+        down_block_types=("HunyuanVideoDownBlock3D",) * 4,
+        up_block_types=("HunyuanVideoUpBlock3D",) * 4,
+        block_out_channels=(8, 8, 8, 8),
+        layers_per_block=1,
+        norm_num_groups=4,
+        spatial_compression_ratio=8,
+        temporal_compression_ratio=4,
+    )

@@ -14,6 +14,7 @@ import pytest
 import torch
 from einops import EinopsError
 
+from dit_lens.adapters.checked import CHECKED
 from dit_lens.adapters.cross_attention import CROSS_ATTENTION
 from dit_lens.adapters.factored import FACTORED
 from dit_lens.adapters.family import Family, Stack
@@ -23,8 +24,8 @@ from dit_lens.adapters.registry import families, family_of
 from dit_lens.engine.errors import BadRequest, UnknownModel
 from dit_lens.generation import Generation
 
-from . import build_a, truth
-from .build_a import CHECKED, STEPS, TINY
+from . import build_cross, build_joint, truth
+from .build_a import STEPS, TINY
 
 FAMILIES = {family.name: family for family in (*JOINT_ATTENTION, *CROSS_ATTENTION, *FACTORED)}
 NAMES = tuple(TINY)
@@ -99,11 +100,10 @@ def test_the_family_knows_its_pipeline(case: SimpleNamespace) -> None:
 
 
 def test_the_table_of_checks_is_what_is_checked() -> None:
-    tried = {(tiny.family, type(_pipeline(name)).__name__, "pipeline") for name, tiny in TINY.items()}
-    assert {row[:3] for row in CHECKED} == tried
-    assert {(name, pipeline) for name, pipeline, *_ in CHECKED} == {
-        (family.name, pipeline) for family in FAMILIES.values() for pipeline in family.pipelines
-    }
+    tried = {(type(_pipeline(name)).__name__, tiny.family, "pipeline") for name, tiny in TINY.items()}
+    assert {(row.pipeline, row.family, row.how) for row in CHECKED if row.family in FAMILIES} == tried
+    declared = {(pipeline, family.name) for family in FAMILIES.values() for pipeline in family.pipelines}
+    assert {(pipeline, family) for pipeline, family, _ in tried} == declared
 
 
 @pytest.mark.parametrize("guided", [True, False])
@@ -405,7 +405,7 @@ class TestRefusals:
 
     def test_sparse_attention(self) -> None:
         case = _case("kandinsky5")
-        sparse = build_a.kandinsky5(attention_type="nabla")
+        sparse = build_cross.kandinsky5(attention_type="nabla")
         case.family.check(case.pipeline, case.tiny.ask(), case.tiny.size)
         with pytest.raises(BadRequest, match="got attention_type nabla, allowed regular"):
             case.family.check(sparse, case.tiny.ask(), case.tiny.size)
@@ -419,7 +419,7 @@ class TestRefusals:
 
     def test_a_guider_that_starts_late(self) -> None:
         case = _case("hunyuan-video-1.5")
-        pipeline = build_a.hunyuan_video15()
+        pipeline = build_joint.hunyuan_video15()
         pipeline.guider = pipeline.guider.new(start=0.5)
         with pytest.raises(BadRequest, match=r"ClassifierFreeGuidance from 0.5 to 1.0"):
             case.family.check(pipeline, case.tiny.ask(), case.tiny.size)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from einops import EinopsError
@@ -430,3 +431,34 @@ def test_the_table_of_checks_names_every_pipeline_that_was_run() -> None:
     declared = {(pipeline, family.name) for family in FAMILIES.values() for pipeline in family.pipelines}
     assert listed == ran == declared
     assert {entry.how for entry in CHECKED if entry.family in FAMILIES} == {"pipeline"}
+
+
+DECODED = ("EasyAnimatePipeline", "SanaVideoPipeline", "SkyReelsV2Pipeline", "SkyReelsV2ImageToVideoPipeline")
+
+
+def _shown(case: Case, extra: dict[str, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """The video as the pipeline gives it, and as the family decodes its latents."""
+    family, pipeline, request = FAMILIES[case.family], case.build(), case.ask()
+    request = replace(request, extra={**request.extra, **extra})
+    latents = call(pipeline, family, request, case.size)
+    arguments = family.arguments(family, pipeline, request, case.size)
+    generator = torch.Generator("cpu").manual_seed(request.seed)
+    video = pipeline(**arguments, generator=generator, output_type="np", return_dict=False)[0][0]
+    assert family.decode is not None
+    with torch.no_grad():
+        return np.asarray(video), np.asarray(family.decode(pipeline, latents))
+
+
+@pytest.mark.parametrize("name", [*DECODED, "ChronoEditPipeline"])
+def test_latents_are_decoded_as_by_the_pipeline(name: str) -> None:
+    video, ours = _shown(BY_NAME[name], {})
+    assert video.shape == (BY_NAME[name].size.frames, 64, 96, 3)
+    assert np.array_equal(video, ours)
+    assert video.std() > 0.01
+
+
+def test_frames_in_between_are_decoded_apart_from_the_edit() -> None:
+    case = replace(BY_NAME["ChronoEditPipeline"], size=Size(64, 96, 9))
+    video, ours = _shown(case, {"enable_temporal_reasoning": True, "num_temporal_reasoning_steps": STEPS})
+    assert video.shape == (9, 64, 96, 3)
+    assert np.array_equal(video, ours)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.nn import functional
 
 from dit_lens.engine.errors import BadRequest, DitLensError, IncompleteTrace
@@ -291,3 +292,16 @@ def test_a_wrong_adapter_ends_the_run(tmp_path: Path) -> None:
     for number, changes in enumerate(wrong):
         with pytest.raises(IncompleteTrace):
             _wrong(case, **changes).trace(case.ask(), ["block.out:energy"], tmp_path / f"{number}.zarr", decode=False)
+
+
+def test_given_frames_keep_their_velocity_from_the_branches(tmp_path: Path) -> None:
+    """Cosmos Predict 2.5 goes on from a video: one number for the whole latent no longer joins the branches."""
+    case = BY_NAME["Cosmos2_5_PredictBasePipeline"]
+    frames = [Image.new("RGB", (96, 64), (30 * number, 80, 200)) for number in range(9)]
+    given = replace(case, given={"video": frames, "num_latent_conditional_frames": 1})
+    done = trace(given, tmp_path, ("block.in:energy", "latent", "velocity", "velocity.guided"))
+    assert torch.equal(done.traced, done.plain)
+    cond, uncond = (done.trace["velocity.raw"].sel(branch=branch).values for branch in ("cond", "uncond"))
+    joined, guided = cond + 3.0 * (cond - uncond), done.trace["velocity.guided.raw"].values
+    np.testing.assert_allclose(guided[:, :, 1:], joined[:, :, 1:], rtol=1e-4, atol=1e-4)
+    assert not np.allclose(guided[:, :, 0], joined[:, :, 0], atol=1e-2)

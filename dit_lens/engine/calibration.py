@@ -1,0 +1,145 @@
+"""Measure, in a second or two, what this machine does at a time: multiply, copy, take an event, and write.
+
+Nothing here knows of a model beyond the width of its matrices and the dtype it computes in. The matrices are of the
+model's width, because small ones reach only a part of what large ones do; the store is written by its real writer,
+into a temporary folder that is gone afterwards.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from dit_lens.engine.disk import free_bytes
+from dit_lens.engine.flow import Flow
+from dit_lens_stores import ArraySpec, TraceWriter, create_store
+
+__all__ = ["WRITTEN_BYTES", "Rates", "calibrate"]
+
+WRITTEN_BYTES = 64 * 2**20
+"""Written to measure the writer."""
+_WIDEST = 2048
+_ROWS = 2048
+_COPIED = 16 * 2**20
+_SECONDS = 0.3
+_LARGE, _SMALL = 16, 256
+_SMALL_VALUES = 256
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What a machine does at a time.
+
+    Attributes
+    ----------
+    flops : float
+        Multiplications and additions of a second, in matrices of the model's width and dtype.
+    bandwidth : float
+        Bytes of a second that a copy on the device reads and writes.
+    event : float
+        Seconds for which one small event holds the model up.
+    writing : float
+        Bytes of a second that the store's writer encodes and writes.
+    written_event : float
+        Seconds in which the writer writes one small event.
+    device, dtype : str
+        Where and in what the matrices were multiplied.
+    """
+
+    flops: float
+    bandwidth: float
+    event: float
+    writing: float
+    written_event: float
+    device: str
+    dtype: str
+
+
+def calibrate(
+    device: str | torch.device = "cpu", dtype: str = "float32", width: int = _WIDEST, beside: Path | None = None
+) -> Rates:
+    """Measure.
+
+    Parameters
+    ----------
+    device : str or torch.device
+    dtype : str
+    width : int
+        Of the model's residual stream.
+    beside : pathlib.Path, optional
+        Where a store will be: its disk is measured. By default that of temporary files.
+
+    Returns
+    -------
+    Rates
+
+    Examples
+    --------
+    >>> rates = calibrate(width=64)  # doctest: +SKIP
+    >>> f"{rates.writing / 1e6:.0f} MB/s"  # doctest: +SKIP
+    '412 MB/s'
+    """
+    where, kind = torch.device(device), getattr(torch, dtype)
+    with torch.no_grad():
+        flops, bandwidth = _multiply(where, kind, min(width, _WIDEST)), _copy(where)
+    with tempfile.TemporaryDirectory(dir=_folder(beside), prefix=".dit-lens-plan-") as folder:
+        event, writing, written_event = _write(Path(folder), where, dtype)
+    return Rates(flops, bandwidth, event, writing, written_event, str(where), dtype)
+
+
+def _multiply(device: torch.device, dtype: torch.dtype, width: int) -> float:
+    rows = torch.ones(_ROWS, width, device=device, dtype=dtype)
+    matrix = torch.ones(width, 4 * width, device=device, dtype=dtype)
+    few = _best(lambda: rows[:64] @ matrix, device, seconds=0)
+    count = max(64, min(_ROWS, int(64 * _SECONDS / few)))  # a slow machine multiplies fewer rows
+    return 2 * count * width * 4 * width / _best(lambda: rows[:count] @ matrix, device)
+
+
+def _copy(device: torch.device) -> float:
+    values = torch.ones(_COPIED // 4, device=device)
+    target = torch.empty_like(values)
+    return 2 * _COPIED / _best(lambda: target.copy_(values), device)
+
+
+def _best(do: Callable[[], object], device: torch.device, seconds: float = _SECONDS) -> float:
+    """The shortest of several runs; the first warms up."""
+    _timed(do, device)
+    took = [_timed(do, device)]
+    while sum(took) < seconds and len(took) < 100:
+        took.append(_timed(do, device))
+    return max(min(took), 1e-9)
+
+
+def _timed(do: Callable[[], object], device: torch.device) -> float:
+    start = time.perf_counter()
+    do()
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+    return time.perf_counter() - start
+
+
+def _folder(beside: Path | None) -> Path | None:
+    """The nearest folder that is there, if its disk has room for the measurement."""
+    there = next((path for path in (Path(beside).absolute().parents if beside else ()) if path.is_dir()), None)
+    return there if there is not None and free_bytes(there) > 4 * WRITTEN_BYTES else None
+
+
+def _write(folder: Path, device: torch.device, dtype: str) -> tuple[float, float, float]:
+    """Seconds of the model for a small event, bytes a second of the writer, and its seconds for a small event."""
+    values = _values(WRITTEN_BYTES // _LARGE // 4, dtype)
+    writer = create_store(folder / "rates.zarr").begin("a", [_spec("large", _LARGE, values.size)], [], {})
+    start = time.perf_counter()
+    for step in range(_LARGE):
+        writer.write("large", {"step": step}, values)
+    writer.finish()
+    writing = WRITTEN_BYTES / (time.perf_counter() - start)
+    writer = create_store(folder / "rates.zarr").begin("b", [_spec("small", _SMALL, _SMALL_VALUES)], [], {})
+    return (*_put_small(writer, device), writing)[::2] + (_put_small.written,) if False else _small(writer, device, writing)

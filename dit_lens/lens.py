@@ -24,9 +24,10 @@ from dit_lens.engine.batch import Batch
 from dit_lens.engine.disk import DiskGuard, check_free, planned_bytes, refuse_over_budget
 from dit_lens.engine.errors import BadRequest
 from dit_lens.engine.layout import Layout
-from dit_lens.engine.plan import check_pipeline, check_request, plan_layout, plan_size
+from dit_lens.engine.plan import check_request, plan_layout, plan_size
 from dit_lens.engine.run import decode, run_plain, run_traced
 from dit_lens.engine.solver import finds_clean
+from dit_lens.engine.traceable import check_attention, check_pipeline
 from dit_lens.generation import Generation, Result, Size
 from dit_lens.manifest import request_manifest, run_manifest
 from dit_lens.weights import Weights
@@ -210,6 +211,7 @@ class Lens:
         size, layout, resolved = self.plan(requests[0], captures, batch=len(requests))
         for request in requests[1:]:
             self.check(request)
+        batch.arguments(self.pipeline, self.family)  # embeddings that cannot serve the batch are refused here
         ids = self._trace_ids(requests, trace_ids)
         wanted = _rows(only, len(requests))
         arrays = array_specs(resolved, layout, self._decodes(decode))
@@ -288,6 +290,7 @@ class Lens:
         check_pipeline(self.pipeline, self.family)
         size = self.check(request)
         self._check_sites(read)
+        check_attention(self.pipeline, self.family, {capture.site for capture in read})
         layout = plan_layout(self.pipeline, self.family, request, size, batch)
         return size, layout, tuple(capture.resolve(layout) for capture in read)
 

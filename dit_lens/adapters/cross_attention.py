@@ -8,7 +8,7 @@ from __future__ import annotations
 from math import ceil
 from typing import Any
 
-from dit_lens.adapters import defaults
+from dit_lens.adapters import defaults, pixels
 from dit_lens.adapters.extents import check_extent, check_video
 from dit_lens.adapters.family import Family, Stack
 from dit_lens.engine.errors import BadRequest
@@ -136,6 +136,7 @@ _KANDINSKY5 = Family(
     text_tokens=_kandinsky_text,
     latent_shape=_kandinsky_shape,
     check=_kandinsky_check,
+    decode=pixels.scaled_channels_last,
 )
 
 CROSS_ATTENTION = (_LTX, _LTX2, _ALLEGRO, _KANDINSKY5)

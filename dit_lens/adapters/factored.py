@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dit_lens.adapters import defaults
+from dit_lens.adapters import defaults, pixels
 from dit_lens.adapters.extents import check_extent
 from dit_lens.adapters.family import Family, Stack
 from dit_lens.engine.errors import BadRequest
@@ -50,6 +50,7 @@ _LATTE = Family(
     knows_schedule=True,
     arguments=_arguments,
     check=_check,
+    decode=pixels.frame_by_frame,
 )
 
 FACTORED = (_LATTE,)

@@ -52,6 +52,8 @@ class Family:
         Extent of p and q.
     argument : str
         Name of the latents in the denoiser's call.
+    batches : bool
+        Whether one call of the pipelines can draw several videos.
     learns_variance : bool
         Whether the denoiser returns twice the channels, the second half being a variance.
     preconditioned : bool
@@ -98,6 +100,7 @@ class Family:
     velocity: str = ""
     pack: int = 2
     argument: str = "hidden_states"
+    batches: bool = True
     learns_variance: bool = False
     preconditioned: bool = False
     branches: Callable[[Family, Generation], tuple[str, ...]] = defaults.branches

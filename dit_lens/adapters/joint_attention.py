@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dit_lens.adapters import defaults
+from dit_lens.adapters import defaults, pixels
 from dit_lens.adapters.extents import check_video
 from dit_lens.adapters.family import Family, Stack
 from dit_lens.engine.errors import BadRequest
@@ -83,6 +83,7 @@ _HUNYUAN_VIDEO = Family(
     size=Size(720, 1280, 129),
     guidance_argument="true_cfg_scale",  # guidance_scale is an input of the distilled denoiser and makes no branch
     check=check_video,
+    decode=pixels.scaled,
 )
 _HUNYUAN_VIDEO_15 = Family(
     name="hunyuan-video-1.5",
@@ -93,6 +94,7 @@ _HUNYUAN_VIDEO_15 = Family(
     contexts={"pred_cond": "cond", "pred_uncond": "uncond"},
     latent_shape=_hunyuan15_shape,
     check=_hunyuan15_check,
+    decode=pixels.scaled,
 )
 _MOCHI = Family(
     name="mochi",
@@ -103,6 +105,7 @@ _MOCHI = Family(
     guidance="batched",
     tells_timestep=False,  # it counts the other way, 1000 - t
     check=_mochi_check,
+    decode=pixels.normed,
 )
 
 JOINT_ATTENTION = (_COGVIDEOX, _HUNYUAN_VIDEO, _HUNYUAN_VIDEO_15, _MOCHI)

@@ -17,6 +17,9 @@ from einops import rearrange
 
 __all__ = ["Stack"]
 
+_MAPS = {"attn1": ("attn1.frames", "attn1.rows"), "attn2": ("attn2.words",)}
+"""What is computed of an attention's probabilities."""
+
 
 @dataclass(frozen=True)
 class Stack:
@@ -62,11 +65,20 @@ class Stack:
     def sites(self) -> tuple[str, ...]:
         """The sites inside a layer of this stack."""
         outs = tuple(f"{part}.out" for part in ("attn1", "attn2", "ffn") if part in self.inside)
-        if not self.probabilities:
-            return outs
-        heads = tuple(f"{part}.{name}" for part in ("attn1", "attn2") if part in self.inside for name in "qkv")
-        maps = {"attn1": ("attn1.frames", "attn1.rows"), "attn2": ("attn2.words",)}
-        return (*outs, *heads, *(site for part, sites in maps.items() if part in self.inside for site in sites))
+        heads = tuple(site for part in ("attn1", "attn2") if part in self.inside for site in self.heads_of(part))
+        return (*outs, *heads)
+
+    def heads_of(self, part: str) -> tuple[str, ...]:
+        """The sites of a part that need its queries, keys or values."""
+        if not self.probabilities or part not in _MAPS:
+            return ()
+        return (*(f"{part}.{name}" for name in "qkv"), *_MAPS[part])
+
+    def part(self, layer: Any, part: str) -> Any:
+        """The submodule of a layer that is a part; None, if the layer was built without it."""
+        for name in self.inside[part].split("."):
+            layer = getattr(layer, name, None)
+        return layer
 
     def layers(self, denoiser: Any) -> tuple[Any, ...]:
         """The layers of a denoiser; none, where it was built without this stack."""

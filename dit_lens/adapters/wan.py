@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from dit_lens.adapters.defaults import arguments
+from dit_lens.adapters.defaults import arguments, padded_text
 from dit_lens.adapters.family import Family, Stack
 from dit_lens.engine.errors import BadRequest
 from dit_lens.generation import Generation, Size
@@ -118,19 +118,14 @@ def _steps(pipeline: Any, request: Generation) -> int:
     return min(int(request.steps * _strength(pipeline, request)), request.steps)
 
 
-def _text_tokens(pipeline: Any, request: Generation) -> int:
-    """Prompts are padded to one length."""
-    if "prompt_embeds" in request.extra:
-        return int(request.extra["prompt_embeds"].shape[1])
-    return int(request.extra.get("max_sequence_length", _parameters(pipeline)["max_sequence_length"].default))
-
-
 def _leading_frames(_pipeline: Any, request: Generation) -> int:
-    """Latent frames of VACE's reference images, of which a call for one video has one list."""
+    """Latent frames of VACE's reference images: one image, a list, or a list with the list of the one video."""
     images = request.extra.get("reference_images")
     if images is None:
         return 0
-    return len(images[0]) if isinstance(images, list) and isinstance(images[0], list) else len(images)
+    if isinstance(images, Image.Image):
+        return 1
+    return len(images[0]) if isinstance(images[0], (list, tuple)) else len(images)
 
 
 def _arguments(family: Family, pipeline: Any, request: Generation, size: Size) -> dict[str, Any]:
@@ -159,7 +154,7 @@ WAN = Family(
     size=Size(480, 832, 81),
     knows_schedule=True,
     steps=_steps,
-    text_tokens=_text_tokens,
+    text_tokens=padded_text,
     latent_shape=_latent_shape,
     check=_check,
     expert_at=_expert_at,

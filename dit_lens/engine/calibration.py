@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,14 @@ from dit_lens_stores import ArraySpec, TraceWriter, create_store
 
 __all__ = ["WRITTEN_BYTES", "Rates", "calibrate"]
 
-WRITTEN_BYTES = 64 * 2**20
-"""Written to measure the writer."""
 _WIDEST = 2048
 _ROWS = 2048
 _COPIED = 16 * 2**20
 _SECONDS = 0.3
-_LARGE, _SMALL = 16, 256
-_SMALL_VALUES = 256
+_LARGE, _LARGE_SHAPE = (4, 8), (512, 1024)
+_SMALL, _SMALL_SHAPE = (16, 16), (16, 16)
+WRITTEN_BYTES = 4 * prod(_LARGE) * prod(_LARGE_SHAPE)
+"""Written to measure the writer."""
 
 
 @dataclass(frozen=True)
@@ -134,12 +135,41 @@ def _folder(beside: Path | None) -> Path | None:
 
 def _write(folder: Path, device: torch.device, dtype: str) -> tuple[float, float, float]:
     """Seconds of the model for a small event, bytes a second of the writer, and its seconds for a small event."""
-    values = _values(WRITTEN_BYTES // _LARGE // 4, dtype)
-    writer = create_store(folder / "rates.zarr").begin("a", [_spec("large", _LARGE, values.size)], [], {})
+    store, values = create_store(folder / "rates.zarr"), _values(_LARGE_SHAPE, dtype)
+    steps, layers = _LARGE
     start = time.perf_counter()
-    for step in range(_LARGE):
-        writer.write("large", {"step": step}, values)
+    writer = store.begin("large", [_spec(_LARGE, _LARGE_SHAPE)], [], {})
+    for event in range(steps * layers):
+        writer.write("x", {"step": event // layers, "layer": event % layers}, values)
     writer.finish()
-    writing = WRITTEN_BYTES / (time.perf_counter() - start)
-    writer = create_store(folder / "rates.zarr").begin("b", [_spec("small", _SMALL, _SMALL_VALUES)], [], {})
-    return (*_put_small(writer, device), writing)[::2] + (_put_small.written,) if False else _small(writer, device, writing)
+    writing = steps * layers * values.nbytes / (time.perf_counter() - start)
+    held, written = _take_small(store.begin("small", [_spec(_SMALL, _SMALL_SHAPE)], [], {}), device)
+    return held, writing, written
+
+
+def _take_small(writer: TraceWriter, device: torch.device) -> tuple[float, float]:
+    """Seconds that a small event holds up who gives it, and until it is written."""
+    values = torch.ones(_SMALL_SHAPE, device=device)
+    steps, layers = _SMALL
+    start = time.perf_counter()
+    with Flow() as flow:
+        for event in range(steps * layers):
+            taken = torch.linalg.vector_norm(values) * values
+            flow.put(writer, "x", {"step": event // layers, "layer": event % layers}, taken)
+        held = time.perf_counter() - start
+        flow.drain()
+    writer.finish()
+    return held / (steps * layers), (time.perf_counter() - start) / (steps * layers)
+
+
+def _spec(events: tuple[int, int], shape: tuple[int, int]) -> ArraySpec:
+    dims = ("step", "layer", "token", "channel")
+    labels = {dim: tuple(range(size)) for dim, size in zip(dims, (*events, *shape), strict=True)}
+    return ArraySpec("x", dims, labels, dims[:2])
+
+
+def _values(shape: tuple[int, int], dtype: str) -> npt.NDArray[Any]:
+    """Noise as the model's dtype holds it: what compresses least."""
+    drawn = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+    rounded: npt.NDArray[Any] = torch.from_numpy(drawn).to(getattr(torch, dtype)).float().numpy()
+    return rounded

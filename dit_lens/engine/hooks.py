@@ -49,15 +49,15 @@ def attached(
         for expert, denoiser in family.denoisers(pipeline).items():
             stack.enter_context(named_contexts(denoiser, watch.clock))
             stack.enter_context(_hook(denoiser.register_forward_pre_hook(watch.on_call(expert))))
-            for number, (kind, _, layer) in enumerate(family.layers(denoiser)):
-                for context in _layer_hooks(watch, number, kind, layer):
+            for number, (kind, path, layer) in enumerate(family.layers(denoiser)):
+                for context in _layer_hooks(watch, number, kind, f"{expert}.{path}", layer):
                     stack.enter_context(context)
             stack.enter_context(_hook(denoiser.register_forward_hook(watch.on_velocity)))
         stack.enter_context(observed_scheduler(pipeline.scheduler, watch.restart, watch.around_step))
         yield
 
 
-def _layer_hooks(watch: Watch, number: int, kind: Stack, layer: Any) -> Iterator[Any]:
+def _layer_hooks(watch: Watch, number: int, kind: Stack, name: str, layer: Any) -> Iterator[Any]:
     """The hooks of one layer, for the sites that are wanted of it."""
     if watch.wants(number, "block.in"):
         yield _hook(layer.register_forward_pre_hook(watch.on_input(number, kind), with_kwargs=True))
@@ -67,10 +67,10 @@ def _layer_hooks(watch: Watch, number: int, kind: Stack, layer: Any) -> Iterator
         if watch.wants(number, f"{part}.out"):
             module = layer.get_submodule(path)
             yield _hook(module.register_forward_hook(watch.on_output(number, kind, f"{part}.out")))
-        of_heads = [site for site in kind.sites if site.startswith(f"{part}.") and not site.endswith(".out")]
-        wanted = [site for site in of_heads if watch.wants(number, site)]
+        wanted = [site for site in kind.heads_of(part) if watch.wants(number, site)]
         if wanted:
-            yield observed_attention(layer.get_submodule(path), watch.on_attention(number, wanted))
+            named = f"{name}.{path}"
+            yield observed_attention(layer.get_submodule(path), watch.on_attention(number, wanted), named)
 
 
 @contextmanager

@@ -12,12 +12,12 @@ from typing import Any
 from PIL import Image
 
 from dit_lens.adapters.family import Family
-from dit_lens.engine.errors import BadRequest, UnknownModel, Untraceable
+from dit_lens.engine.errors import BadRequest, UnknownModel
 from dit_lens.engine.layout import Layout
 from dit_lens.engine.solver import Schedule, check_scheduler, schedule_of
 from dit_lens.generation import Generation, Size
 
-__all__ = ["check_pipeline", "check_request", "plan_layout", "plan_size"]
+__all__ = ["check_request", "plan_layout", "plan_size"]
 
 _SEEDS = 2**63
 _STEPS_AT_MOST = 1000
@@ -92,8 +92,13 @@ def plan_layout(pipeline: Any, family: Family, request: Generation, size: Size, 
     Returns
     -------
     Layout
+
+    Raises
+    ------
+    BadRequest, UnknownModel, Untraceable
     """
     check_scheduler(pipeline.scheduler)
+    _check_batch(pipeline, family, batch)
     denoisers = family.denoisers(pipeline)
     denoiser = next(iter(denoisers.values()))
     channels, frames, *extent = family.latent_shape(pipeline, size)
@@ -129,8 +134,9 @@ def _schedule(pipeline: Any, family: Family, request: Generation) -> Schedule | 
     """The schedule, where it follows from the number of steps; a video to start from leaves out the first steps."""
     if not family.knows_schedule:
         return None
-    whole, steps = schedule_of(pipeline.scheduler, request.steps), family.steps(pipeline, request)
-    return Schedule(whole.timesteps[-steps:], whole.sigmas[-steps:])
+    whole = schedule_of(pipeline.scheduler, request.steps)
+    first = (request.steps - family.steps(pipeline, request)) * getattr(pipeline.scheduler, "order", 1)
+    return Schedule(whole.timesteps[first:], whole.sigmas[first:])
 
 
 def _site_layers(family: Family, denoiser: Any) -> dict[str, tuple[int, ...]]:
@@ -139,36 +145,17 @@ def _site_layers(family: Family, denoiser: Any) -> dict[str, tuple[int, ...]]:
     for number, (stack, _, layer) in enumerate(family.layers(denoiser)):
         for site in stack.sites:
             part = site.split(".")[0]
-            if _submodule(layer, stack.inside[part]) is not None:
+            if stack.part(layer, part) is not None:
                 found.setdefault(site, []).append(number)
     return {site: tuple(layers) for site, layers in found.items()}
 
 
-def _submodule(layer: Any, path: str) -> Any:
-    for name in path.split("."):
-        layer = getattr(layer, name, None)
-    return layer
-
-
-def check_pipeline(pipeline: Any, family: Family) -> None:
-    """Refuse a pipeline of which hooks would not see everything.
-
-    Raises
-    ------
-    Untraceable
-        If a cache skips layers, or tokens are spread over several devices.
-    """
-    for expert, denoiser in family.denoisers(pipeline).items():
-        if getattr(denoiser, "is_cache_enabled", False):
-            raise Untraceable(
-                f"{expert} cannot be traced; got an enabled cache, which skips layers, allowed none; "
-                f"call pipeline.{expert}.disable_cache() first"
-            )
-        if getattr(denoiser, "_parallel_config", None) is not None:
-            raise Untraceable(
-                f"{expert} cannot be traced; got context parallelism, where every process holds some of the tokens, "
-                "allowed one process; load the pipeline without it"
-            )
+def _check_batch(pipeline: Any, family: Family, batch: int) -> None:
+    if batch > 1 and not family.batches:
+        raise BadRequest(
+            f"{type(pipeline).__name__} draws one video at a time; got a batch of {batch}, allowed 1; trace the "
+            f"requests one by one"
+        )
 
 
 def _depth(family: Family, denoisers: dict[str, Any]) -> int:

@@ -23,7 +23,8 @@ import torch
 
 from dit_lens.captures import Capture, read_captures
 from dit_lens.engine.errors import BadBlock, BadRequest, UnsupportedNNsight
-from dit_lens.engine.plan import check_pipeline, plan_layout
+from dit_lens.engine.plan import plan_layout
+from dit_lens.engine.traceable import check_pipeline
 from dit_lens.generation import Generation, Result
 from dit_lens.manifest import run_manifest
 from dit_lens.nnsight_bridge.places import At, Place

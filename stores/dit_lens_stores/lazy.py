@@ -65,6 +65,8 @@ class EventArray(BackendArray):
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
         """Read a selection."""
+        if not isinstance(key, indexing.VectorizedIndexer):  # xarray's adapter stumbles over empty slices that go back
+            return self._read(key.tuple)
         return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
 
     def _read(self, key: tuple[Any, ...]) -> npt.NDArray[Any]:

@@ -73,7 +73,7 @@ def write_plain(folder: Path, events: list[Values]) -> None:
     """Write the same bytes with nothing around them: the speed of the disk."""
     for number, event in enumerate(events):
         with (folder / str(number)).open("wb", buffering=0) as file:
-            data = memoryview(event.reshape(-1).view(np.uint8))
+            data = event.reshape(-1).view(np.uint8).data
             while data:
                 data = data[file.write(data) :]
 
@@ -86,7 +86,7 @@ def read_plain(folder: Path) -> None:
 
 def begin_store(folder: Path, encoders: int = 1, **options: Any) -> TraceWriter:
     """Lay out a trace of the events."""
-    labels = dict(zip(DIMS, (range(EVENTS), *map(range, EVENT)), strict=True))
+    labels = {dim: tuple(range(size)) for dim, size in zip(DIMS, (EVENTS, *EVENT), strict=True)}
     spec = ArraySpec("x", DIMS, labels, DIMS[:1], **options)
     return create_store(folder / "a.zarr").begin("t0", [spec], [], {}, encoders=encoders)
 

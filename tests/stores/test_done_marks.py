@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,9 @@ def test_a_write_that_fails_sets_no_mark_and_its_reason_is_kept(
 
     monkeypatch.setattr(Path, "replace", full_disk)
     writer.write(SPEC.name, {"step": 0, "layer": 0}, np.zeros(4, np.float32))
-    with pytest.raises(OSError, match="no space left"):
+    with suppress(OSError):  # without threads it is raised at once
         writer.write(SPEC.name, {"step": 0, "layer": 1}, np.zeros(4, np.float32))
+    with pytest.raises(OSError, match="no space left"):
         writer.drain()
     with pytest.raises(OSError, match="no space left"):
         writer.write(SPEC.name, {"step": 1, "layer": 0}, np.zeros(4, np.float32))

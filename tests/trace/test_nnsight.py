@@ -111,6 +111,8 @@ def test_queries_keys_and_values_are_those_that_the_attention_got(lens, kit, mon
 
 def test_timesteps_of_every_token_are_compared_as_well(kit):
     pipeline = kit.build("t2v", experts=1)
+    config = {**pipeline.transformer.config, "patch_size": (1, 2, 2)}  # for which the pipeline expands timesteps
+    pipeline.register_modules(transformer=transformer_wan.WanTransformer3DModel.from_config(config).eval())
     pipeline.register_to_config(expand_timesteps=True)
     given = []
     pipeline.transformer.register_forward_pre_hook(lambda m, a, k: given.append(k["timestep"].shape), with_kwargs=True)
@@ -118,7 +120,7 @@ def test_timesteps_of_every_token_are_compared_as_well(kit):
     plain = _plain(lens, kit.ask("t2v"))
     with lens.nnsight(kit.ask("t2v"), decode=False) as (_model, at):
         at(4, "uncond", 2).save("block.out")
-    assert given[0] == (1, 32)
+    assert given[0] == (1, 8)
     assert torch.equal(at.result.latents, plain)
 
 

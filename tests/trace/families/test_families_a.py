@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import diffusers
+import numpy as np
 import pytest
 import torch
 from einops import EinopsError
@@ -303,6 +304,20 @@ def test_text_tokens_are_those_of_cross_attention(case: SimpleNamespace) -> None
             with truth.attentions(module) as shapes:
                 truth.run(case.pipeline, case.family, request, case.tiny.size)
             assert {keys[-2] for _, keys in shapes} == {case.family.text_tokens(case.pipeline, request)}
+
+
+@pytest.mark.parametrize("name", ["hunyuan-video", "hunyuan-video-1.5", "mochi", "kandinsky5", "latte"])
+def test_latents_are_decoded_as_by_the_pipeline(name: str) -> None:
+    case = _case(name)
+    _guider(case, False)
+    request, decode = case.tiny.ask(guided=False), case.family.decode
+    latents = truth.run(case.pipeline, case.family, request, case.tiny.size)
+    video = truth.run(case.pipeline, case.family, request, case.tiny.size, "np")[0]
+    assert decode is not None
+    with torch.no_grad():
+        assert np.array_equal(decode(case.pipeline, latents), video)
+    assert video.shape == (case.tiny.size.frames, case.tiny.size.height, case.tiny.size.width, 3)
+    assert video.std() > 1e-3
 
 
 class TestNegativeControls:

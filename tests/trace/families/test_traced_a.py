@@ -172,7 +172,7 @@ def _check(name: str, path: Path, request: Any) -> None:
     streams, seen, plain = _observe(tiny, pipeline, request)
     lens, sites = Lens(pipeline), _sites(streams.family)
     captures = [*sites, "block.out:energy", "latent", "velocity", "velocity.guided", "x0", "x0.guided"]
-    result = lens.trace(request, captures, path)
+    result = lens.trace(request, captures, path, decode=False)
     assert torch.equal(result.latents, plain), "a trace changes nothing"
     store = stores.open_store(path)
     assert store.status(result.trace_id) == "complete"
@@ -208,7 +208,7 @@ def test_attention_maps_are_those_of_the_weights(name: str, tmp_path: Path) -> N
     tiny, pipeline = TINY[name], _pipeline(name)
     request = tiny.ask(guided=False, steps=2)
     captures = [f"{site}[step=1,layer=0]" for site in ("attn1.q", "attn1.k", "attn1.frames", "attn2.words")]
-    result = Lens(pipeline).trace(request, captures, tmp_path / "a.zarr")
+    result = Lens(pipeline).trace(request, captures, tmp_path / "a.zarr", decode=False)
     trace = stores.open_store(tmp_path / "a.zarr")[result.trace_id]
     queries, keys = (
         torch.from_numpy(trace[f"attn1.{part}.raw"].values[0, 0, 0]).double().movedim(2, 0).flatten(1, 2)
@@ -235,12 +235,12 @@ def test_rows_of_a_batch_of_requests(name: str, tmp_path: Path) -> None:
     extra = {**tiny.extra, **_MASKS_OTHERWISE.get(name, {})}
     requests = [tiny.ask(seed=3, extra=extra), tiny.ask(seed=4, prompt="the cat", extra=extra)]
     captures = ["block.out[step=1]", "velocity"]
-    batch = lens.trace_batch(requests, captures, tmp_path / "both.zarr")
+    batch = lens.trace_batch(requests, captures, tmp_path / "both.zarr", decode=False)
     both = stores.open_store(tmp_path / "both.zarr")
     rows = [both[result.trace_id] for result in batch]
     for request, row in zip(requests, rows, strict=True):
         path = tmp_path / f"{request.seed}.zarr"
-        result = lens.trace(request, captures, path)
+        result = lens.trace(request, captures, path, decode=False)
         alone = stores.open_store(path)[result.trace_id]
         for array in ("block.out.raw", "velocity.raw"):
             np.testing.assert_allclose(row[array].values, alone[array].values, rtol=1e-2, atol=2e-3)
@@ -294,3 +294,13 @@ class TestNegativeControls:
     def test_a_schedule_that_is_not_the_scheduler_s_own(self, tmp_path: Path) -> None:
         said = self._fails("hunyuan-video", tmp_path / "a.zarr", ["latent"], knows_schedule=True)
         assert "a timestep that was not planned" in said
+
+
+@pytest.mark.parametrize("name", ["kandinsky5", "latte", "mochi"])
+def test_the_video_is_stored_as_the_pipeline_draws_it(name: str, tmp_path: Path) -> None:
+    tiny, pipeline = TINY[name], _pipeline(name)
+    request = tiny.ask(guided=False)
+    drawn = truth.run(pipeline, family_of(pipeline), request, tiny.size, "np")[0]
+    result = Lens(pipeline).trace(request, ["latent"], tmp_path / "a.zarr")
+    stored = stores.open_store(tmp_path / "a.zarr")[result.trace_id]["video"].values
+    assert np.array_equal(stored, (drawn * 255).round().astype(np.uint8))

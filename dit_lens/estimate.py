@@ -2,13 +2,14 @@
 
 Bytes, files and events follow from the layout of the run and are exact (bytes before compression). Memory is an upper
 bound on what the trace itself keeps on the host. How much slower the model runs is an estimate from a few measured
-rates: the model multiplies at the rate of plain matrices; a capture reads what it is given and writes what it keeps
+rates: the model computes at the rate of a plain transformer layer; a capture reads what it is given and writes what it keeps
 at the rate of a copy, computes at the model's rate, and costs what a small event costs; writing goes on in threads of
 its own, and only counts where it takes longer than the model, or, on the CPU, where it takes the model's cores.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["ASSUMPTIONS", "ArrayPlan", "Estimate", "Memory", "SlowDown", "estimate"]
 
 ASSUMPTIONS = (
-    "the model multiplies at the rate of plain matrices of its width; norms, rotations and activations take no time",
+    "the model computes at the rate of a plain transformer layer of its width (at most 1024), measured now",
     "a capture reads what it is given and writes what it keeps once, at the rate of a copy on the device",
     "writing overlaps with the model; on the CPU it takes its share of the cores",
     "text encoders and the autoencoder are not counted",
@@ -238,8 +239,14 @@ def _slow_down(
     values = layout.batch * planned_bytes([spec for spec in specs if spec.name != "video"])  # written after the run
     events = layout.batch * sum(_events(one) for one in resolved)
     write = values / rates.writing + events * rates.written_event
-    shared = write / torch.get_num_threads() if torch.device(rates.device).type == "cpu" else 0.0
-    return SlowDown(model, capture, write, max(1 + (capture + shared) / model, write / model))
+    return SlowDown(model, capture, write, max(1 + (capture + write * _shared(rates.device)) / model, write / model))
+
+
+def _shared(device: str) -> float:
+    """The part of the writer's time that is taken from the model, which has all cores or leaves one to the writer."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    alone = torch.device(device).type != "cpu" or torch.get_num_threads() < cores
+    return 0.0 if alone else 1 / cores
 
 
 def _capture_seconds(resolved: Resolved, layout: Layout, rates: Rates) -> float:

@@ -29,6 +29,7 @@ __all__ = [
     "heads",
     "latent_shape",
     "leading_frames",
+    "pack",
     "padded_text",
     "steps",
     "text_tokens",
@@ -171,11 +172,38 @@ def unpack(values: torch.Tensor, pattern: str, latent: tuple[int, int, int, int]
     if pattern == "b c f h w":
         return values
     _, frames, rows, columns = latent
-    names = set(pattern.replace("(", " ").replace(")", " ").split())
+    names = _names(pattern)
     packed = pack if "p" in names else 1
-    target = f"b c {'f' if 'f' in names else '1'} {'(h p) (w q)' if 'p' in names else 'h w'}"
     extents = {"c": latent[0], "f": frames, "h": rows // packed, "w": columns // packed, "p": pack, "q": pack}
-    return rearrange(values, f"{pattern} -> {target}", **{name: extents[name] for name in names - {"b"}})
+    return rearrange(values, f"{pattern} -> {_unpacked(names)}", **{name: extents[name] for name in names - {"b"}})
+
+
+def pack(values_BCFHW: torch.Tensor, pattern: str, extent: int) -> torch.Tensor:
+    """Latents in a family's layout: the inverse of ``unpack``.
+
+    Parameters
+    ----------
+    values_BCFHW : torch.Tensor
+    pattern : str
+    extent : int
+        Rows and columns to pack into the channels.
+
+    Examples
+    --------
+    >>> pack(torch.zeros(2, 4, 1, 8, 6), "b (h w) (c p q)", 2).shape
+    torch.Size([2, 12, 16])
+    """
+    names = _names(pattern)
+    extents = {name: extent for name in "pq" if name in names}
+    return rearrange(values_BCFHW, f"{_unpacked(names)} -> {pattern}", **extents)
+
+
+def _names(pattern: str) -> set[str]:
+    return set(pattern.replace("(", " ").replace(")", " ").split())
+
+
+def _unpacked(names: set[str]) -> str:
+    return f"b c {'f' if 'f' in names else '1'} {'(h p) (w q)' if 'p' in names else 'h w'}"
 
 
 def _first(pipeline: Any, names: tuple[str, ...], otherwise: int) -> int:

@@ -142,6 +142,17 @@ class Family:
         """
         return defaults.unpack(values, self.latent, latent, self.pack)
 
+    def packed(self, latents_BCFHW: torch.Tensor) -> torch.Tensor:
+        """Latents in the scheduler's layout: the inverse of ``latents_of``.
+
+        Examples
+        --------
+        >>> family = Family(name="packed", model="", pipelines=(), stacks=(), size=Size(4, 4, 1), latent="b (f h w) c")
+        >>> family.packed(torch.zeros(1, 8, 2, 3, 4)).shape
+        torch.Size([1, 24, 8])
+        """
+        return defaults.pack(latents_BCFHW, self.latent, self.pack)
+
     def velocity_of(self, output: torch.Tensor, latent: Latent) -> torch.Tensor:
         """What the denoiser returned as (B, C, F, H, W)."""
         channels = latent[0] * (2 if self.learns_variance else 1)

@@ -91,6 +91,19 @@ class Stack:
         """The video stream in what a layer returned."""
         return output[self.video] if isinstance(output, (tuple, list)) else output
 
+    def with_video(self, output: Any, values: Any) -> Any:
+        """What a layer returned with another video stream in it: the inverse of ``video_of``.
+
+        Examples
+        --------
+        >>> Stack("blocks", video=1).with_video(("text", "video"), "other")
+        ('text', 'other')
+        """
+        if not isinstance(output, (tuple, list)):
+            return values
+        items = [values if at == self.video % len(output) else item for at, item in enumerate(output)]
+        return type(output)(*items) if hasattr(output, "_fields") else type(output)(items)
+
     def argument_of(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """The video stream in what a layer is called with."""
         return kwargs[self.argument] if self.argument in kwargs else args[self.position]
@@ -120,3 +133,34 @@ class Stack:
         elif self.text == "suffix":
             values = values[:, : frames * tokens]
         return rearrange(values, "b (f n) c -> b f n c", f=frames, n=tokens)
+
+    def with_frames(self, values: torch.Tensor, frames_BFNC: torch.Tensor) -> torch.Tensor:
+        """A stream with other tokens of the video in it: the inverse of ``frames``; text beside them stays.
+
+        Parameters
+        ----------
+        values : torch.Tensor
+            The stream as the layer has it.
+        frames_BFNC : torch.Tensor
+
+        Returns
+        -------
+        torch.Tensor
+            Of the shape of ``values``, which is left as it was.
+
+        Examples
+        --------
+        >>> stack, stream = Stack("blocks", text="prefix"), torch.arange(14.0).view(1, 14, 1)
+        >>> stack.with_frames(stream, torch.zeros(1, 3, 4, 1))[0, :4, 0]
+        tensor([0., 1., 0., 0.])
+        """
+        if self.fold == "space":
+            return rearrange(frames_BFNC, "b f n c -> (b f) n c").reshape(values.shape)
+        if self.fold == "time":
+            return rearrange(frames_BFNC, "b f n c -> (b n) f c").reshape(values.shape)
+        video = rearrange(frames_BFNC, "b f n c -> b (f n) c")
+        if self.text == "prefix":
+            return torch.cat([values[:, : -video.shape[1]], video], dim=1)
+        if self.text == "suffix":
+            return torch.cat([video, values[:, video.shape[1] :]], dim=1)
+        return video.reshape(values.shape)

@@ -1,8 +1,8 @@
-"""Measure, in a second or two, what this machine does at a time: multiply, copy, take an event, and write.
+"""Measure, in a second or two, what this machine does at a time: compute, copy, take an event, and write.
 
-Nothing here knows of a model beyond the width of its matrices and the dtype it computes in. The matrices are of the
-model's width, because small ones reach only a part of what large ones do; the store is written by its real writer,
-into a temporary folder that is gone afterwards.
+Computing is measured on a plain transformer layer of the model's width and dtype, with as many tokens as there is time
+for, because narrow layers reach only a part of what the machine's largest matrices do. The store is written by its
+real writer, into a temporary folder that is gone afterwards.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from einops import rearrange
 
 from dit_lens.engine.disk import free_bytes
 from dit_lens.engine.flow import Flow
@@ -25,8 +26,7 @@ from dit_lens_stores import ArraySpec, TraceWriter, create_store
 
 __all__ = ["WRITTEN_BYTES", "Rates", "calibrate"]
 
-_WIDEST = 2048
-_ROWS = 2048
+_WIDEST, _MOST_TOKENS = 1024, 4096
 _COPIED = 16 * 2**20
 _SECONDS = 0.3
 _LARGE, _LARGE_SHAPE = (4, 8), (512, 1024)
@@ -42,7 +42,7 @@ class Rates:
     Attributes
     ----------
     flops : float
-        Multiplications and additions of a second, in matrices of the model's width and dtype.
+        Multiplications and additions of a second, in a transformer layer of the model's width and dtype.
     bandwidth : float
         Bytes of a second that a copy on the device reads and writes.
     event : float
@@ -52,7 +52,7 @@ class Rates:
     written_event : float
         Seconds in which the writer writes one small event.
     device, dtype : str
-        Where and in what the matrices were multiplied.
+        Where and in what the layer was computed.
     """
 
     flops: float
@@ -65,7 +65,12 @@ class Rates:
 
 
 def calibrate(
-    device: str | torch.device = "cpu", dtype: str = "float32", width: int = _WIDEST, beside: Path | None = None
+    device: str | torch.device = "cpu",
+    dtype: str = "float32",
+    *,
+    width: int = 1024,
+    tokens: int = 1024,
+    beside: Path | None = None,
 ) -> Rates:
     """Measure.
 
@@ -73,7 +78,7 @@ def calibrate(
     ----------
     device : str or torch.device
     dtype : str
-    width : int
+    width, tokens : int
         Of the model's residual stream.
     beside : pathlib.Path, optional
         Where a store will be: its disk is measured. By default that of temporary files.
@@ -89,19 +94,42 @@ def calibrate(
     '412 MB/s'
     """
     where, kind = torch.device(device), getattr(torch, dtype)
-    with torch.no_grad():
-        flops, bandwidth = _multiply(where, kind, min(width, _WIDEST)), _copy(where)
+    heads = max(1, min(width, _WIDEST) // 64)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        flops = _compute(where, kind, 64 * heads, tokens)
+        bandwidth = _copy(where)
     with tempfile.TemporaryDirectory(dir=_folder(beside), prefix=".dit-lens-plan-") as folder:
         event, writing, written_event = _write(Path(folder), where, dtype)
     return Rates(flops, bandwidth, event, writing, written_event, str(where), dtype)
 
 
-def _multiply(device: torch.device, dtype: torch.dtype, width: int) -> float:
-    rows = torch.ones(_ROWS, width, device=device, dtype=dtype)
-    matrix = torch.ones(width, 4 * width, device=device, dtype=dtype)
-    few = _best(lambda: rows[:64] @ matrix, device, seconds=0)
-    count = max(64, min(_ROWS, int(64 * _SECONDS / few)))  # a slow machine multiplies fewer rows
-    return 2 * count * width * 4 * width / _best(lambda: rows[:count] @ matrix, device)
+def _compute(device: torch.device, dtype: torch.dtype, width: int, tokens: int) -> float:
+    layer = _Layer(width).to(device, dtype).eval()
+    few = _best(lambda: layer(torch.ones(1, 64, width, device=device, dtype=dtype)), device, seconds=0)
+    count = max(64, min(tokens, _MOST_TOKENS, int(64 * _SECONDS / few)))  # a slow machine computes fewer
+    values = torch.ones(1, count, width, device=device, dtype=dtype)
+    return layer.flops(count) / _best(lambda: layer(values), device)
+
+
+class _Layer(torch.nn.Module):
+    """A plain transformer layer: what all families have in common."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width, self.heads = width, max(1, width // 64)
+        self.norms = torch.nn.ModuleList(torch.nn.LayerNorm(width) for _ in range(2))
+        self.qkv, self.out = torch.nn.Linear(width, 3 * width), torch.nn.Linear(width, width)
+        self.up, self.down = torch.nn.Linear(width, 4 * width), torch.nn.Linear(4 * width, width)
+
+    def flops(self, tokens: int) -> int:
+        return 2 * tokens * 12 * self.width**2 + 4 * tokens**2 * self.width
+
+    def forward(self, stream: torch.Tensor) -> torch.Tensor:
+        heads = rearrange(self.qkv(self.norms[0](stream) * 2 + 1), "b n (s h c) -> s b h n c", s=3, h=self.heads)
+        attended = torch.nn.functional.scaled_dot_product_attention(*heads)
+        stream = stream + self.out(rearrange(attended, "b h n c -> b n (h c)")) * 2
+        inner = torch.nn.functional.gelu(self.up(self.norms[1](stream) * 2 + 1), approximate="tanh")
+        return stream + self.down(inner) * 2
 
 
 def _copy(device: torch.device) -> float:

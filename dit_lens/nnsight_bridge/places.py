@@ -150,7 +150,8 @@ class Place:
 
     Attributes are those of nnsight: ``output``, ``input``, ``inputs``, ``source``, ``skip`` and submodules. Values are
     the model's own tensors: an edit in place edits the model, and a value that is to stay as it was must be saved or
-    cloned.
+    cloned. Modules outside the denoisers (text encoder, autoencoder) have no address: ``model`` gives their first
+    visit.
 
     Parameters
     ----------

@@ -169,7 +169,7 @@ def indexers(draw: st.DrawFn) -> dict[str, Any]:
     for dim in draw(st.sets(st.sampled_from(sorted(sizes)))):
         size = sizes[dim]
         at = st.integers(-size, size - 1)
-        ends = st.none() | st.integers(-size - 2, size + 2)
+        ends = st.none() | st.integers(-size, size + 2)  # before the first, xarray itself goes wrong backwards
         slices = st.builds(slice, ends, ends, st.sampled_from([None, 1, 2, 3, -1, -2]))
         found[dim] = draw(at | st.lists(at, max_size=6) | slices)
     return found

@@ -21,7 +21,8 @@ from diffusers import (
     WanVideoToVideoPipeline,
 )
 from PIL import Image
-from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel, UMT5Config, UMT5EncoderModel
+from transformers import CLIPVisionConfig, CLIPVisionModel, UMT5Config, UMT5EncoderModel
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from dit_lens.generation import Generation, Size
 from dit_lens.lens import Lens, Origin
@@ -180,7 +181,7 @@ def _clip() -> dict[str, Any]:
     vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
     return {
         "image_encoder": CLIPVisionModel(CLIPVisionConfig(**vision, image_size=16, patch_size=8)).eval(),
-        "image_processor": CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}),
+        "image_processor": CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}),
     }
 
 

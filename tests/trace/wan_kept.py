@@ -1,0 +1,66 @@
+"""A trace that is kept in memory: every write with its event, so that one that comes twice cannot hide in an array."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from dit_lens.engine.batch import Batch
+from dit_lens.engine.layout import Layout
+from dit_lens.engine.run import run_traced
+from dit_lens.generation import Generation
+from dit_lens.lens import Lens
+
+
+@dataclass
+class Kept:
+    """Stands for a writer of the store."""
+
+    trace_id: str = "kept"
+    status: str = "running"
+    arrays: tuple[str, ...] = ()
+    writes: dict[tuple[str, Any, Any, Any], Any] = field(default_factory=dict)
+    coordinates: dict[tuple[str, int], Any] = field(default_factory=dict)
+    manifest: dict[str, Any] = field(default_factory=dict)
+
+    def write(self, array: str, event: dict[str, Any], values: Any) -> None:
+        assert set(event) <= {"branch", "step", "layer"}
+        at = (array, event.get("branch"), event.get("step"), event.get("layer"))
+        assert at not in self.writes, f"{at} was written twice"
+        self.writes[at] = np.array(values)
+
+    def set_coordinate(self, name: str, step: int, value: Any) -> None:
+        assert (name, step) not in self.coordinates
+        self.coordinates[name, step] = value
+
+    def set_array_attribute(self, *_: Any) -> None: ...
+
+    def update_manifest(self, entries: dict[str, Any]) -> None:
+        self.manifest |= entries
+
+    def finish(self) -> None:
+        self.status = "complete"
+
+    def fail(self, reason: str) -> None:
+        self.status = f"failed: {reason}"
+
+    def of(self, array: str) -> dict[tuple[Any, Any, Any], Any]:
+        """What was written to one array, by branch, step and layer."""
+        return {at[1:]: values for at, values in self.writes.items() if at[0] == array}
+
+
+def trace(lens: Lens, request: Generation, captures: list[str] | None = None) -> tuple[Kept, Layout, torch.Tensor]:
+    """Trace into memory: what was written, the layout, and the final latents. Without captures every site, raw."""
+    if captures is None:
+        layout = lens.plan(request, ["latent"])[1]
+        from dit_lens.sites import SITES
+
+        captures = [site for site in SITES if layout.has(site)]
+    size, layout, resolved = lens.plan(request, captures)
+    kept = Kept()
+    out = run_traced(lens.pipeline, lens.family, Batch((request,), size), layout, resolved, [kept])  # type: ignore[list-item]
+    assert kept.status == "complete"
+    return kept, layout, out.latents[0]

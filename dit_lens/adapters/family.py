@@ -52,6 +52,8 @@ class Family:
         Extent of p and q.
     argument : str
         Name of the latents in the denoiser's call.
+    image_per_row : bool
+        Whether a batch needs its picture once for every row.
     batches : bool
         Whether one call of the pipelines can draw several videos.
     learns_variance : bool
@@ -100,6 +102,7 @@ class Family:
     velocity: str = ""
     pack: int = 2
     argument: str = "hidden_states"
+    image_per_row: bool = False
     batches: bool = True
     learns_variance: bool = False
     preconditioned: bool = False

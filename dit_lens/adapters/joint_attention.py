@@ -68,6 +68,7 @@ _COGVIDEOX = Family(
     size=Size(480, 720, 49),
     guidance="batched",
     latent="b f c h w",
+    image_per_row=True,
     knows_schedule=True,
     latent_shape=_cogvideox_shape,
     check=check_video,

@@ -8,7 +8,6 @@ manifest of its trace says that it ran in a batch.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +69,8 @@ class Batch:
         shared = dict(family.arguments(family, pipeline, self.requests[0], self.size))
         if len(self) == 1:
             return {**shared, "generator": generators[0]}
+        if family.image_per_row and "image" in shared:
+            shared["image"] = [shared["image"]] * len(self)
         return {**shared, **self._rows(pipeline, shared), "generator": generators}
 
     def _rows(self, pipeline: Any, shared: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from dit_lens.engine.errors import BadRequest, UnknownModel
 from dit_lens.engine.layout import Layout
 from dit_lens.engine.solver import Schedule, check_scheduler, schedule_of
 from dit_lens.generation import Generation, Size
+from dit_lens.sites import SITES
 
 __all__ = ["check_request", "plan_layout", "plan_size"]
 
@@ -107,6 +108,7 @@ def plan_layout(pipeline: Any, family: Family, request: Generation, size: Size, 
     schedule = _schedule(pipeline, family, request)
     steps = family.steps(pipeline, request)
     heads, head_channels = family.heads(denoiser)
+    text_tokens = family.text_tokens(pipeline, request)
     return Layout(
         branches=family.branches(family, request),
         experts=tuple(family.expert_at(pipeline, at) for at in schedule.timesteps)
@@ -122,9 +124,9 @@ def plan_layout(pipeline: Any, family: Family, request: Generation, size: Size, 
         dtype=str(denoiser.dtype).removeprefix("torch."),
         heads=heads,
         head_channels=head_channels,
-        text_tokens=family.text_tokens(pipeline, request),
+        text_tokens=text_tokens,
         frame_stride=latent[1] // tokens[0],
-        site_layers=_site_layers(family, denoiser),
+        site_layers=_site_layers(family, denoiser, text_tokens),
         modules=tuple(path for _, path, _ in family.layers(denoiser)),
         batch=batch,
     )
@@ -139,13 +141,17 @@ def _schedule(pipeline: Any, family: Family, request: Generation) -> Schedule | 
     return Schedule(whole.timesteps[first:], whole.sigmas[first:])
 
 
-def _site_layers(family: Family, denoiser: Any) -> dict[str, tuple[int, ...]]:
-    """The layers that have a site inside a block; a part that this denoiser was built without is no site."""
+def _site_layers(family: Family, denoiser: Any, text_tokens: int) -> dict[str, tuple[int, ...]]:
+    """The layers that have a site inside a block.
+
+    A part that this denoiser was built without is no site, and nothing is one whose extent nobody can tell: tokens of
+    prompts that have no fixed length.
+    """
     found: dict[str, list[int]] = {}
     for number, (stack, _, layer) in enumerate(family.layers(denoiser)):
         for site in stack.sites:
-            part = site.split(".")[0]
-            if stack.part(layer, part) is not None:
+            told = text_tokens > 0 or "text_token" not in SITES[site].value_dims
+            if told and stack.part(layer, site.split(".")[0]) is not None:
                 found.setdefault(site, []).append(number)
     return {site: tuple(layers) for site, layers in found.items()}
 

@@ -156,8 +156,8 @@ class Recorder:
         more = len(missing) - _NAMED_AT_MOST
         expected = len(self._sinks) + self._layout.steps
         raise IncompleteTrace(
-            f"trace '{self._writer.trace_id}' is not complete; got {expected - len(missing)} of {expected} addresses, missing "
-            f"{named}"
+            f"trace '{self._writer.trace_id}' is not complete; got {expected - len(missing)} of {expected} addresses, "
+            f"missing {named}"
             f"{f' and {more} more' if more > 0 else ''}; a hook did not fire or a step did not run: trace an "
             f"unmodified pipeline",
             missing,

@@ -71,7 +71,6 @@ class Watch:
 
     def on_call(self, expert: str) -> Callable[..., None]:
         """Hook of a denoiser, before it runs."""
-
         attribute = "_current_timestep" if self._family.tells_timestep else ""
 
         def hook(_module: Any, _args: Any) -> None:

@@ -41,6 +41,7 @@ def lost_events(contents: Contents, name: str) -> dict[tuple[int, ...], str]:
     >>> store = create_store(getfixture("tmp_path") / "a.zarr")
     >>> writer = store.begin("t0", [ArraySpec("x", ("step",), {"step": (0, 1)}, ("step",))], [], {})
     >>> writer.write("x", {"step": 1}, np.float32(1))
+    >>> writer.fail("stopped")
     >>> (store.path / "t0" / "x" / "c" / "1").unlink()
     >>> store["t0"].lost()
     ('t0/x/c/1',)

@@ -134,6 +134,23 @@ def chunks_of(shard: bytes, count: int) -> list[bytes]:
     return [shard[at : at + size] for at, size in zip(numbers[::2], numbers[1::2], strict=True)]
 
 
+def test_a_shard_that_goes_past_the_last_layer_is_read(tmp_path: Path) -> None:
+    held: dict[str, Any] = {"step": (0,), "layer": range(7), "token": range(2**18)}  # 4 events of 1 MB in a chunk
+    spec = ArraySpec("x", ("step", "layer", "token"), held, ("step", "layer"))
+    values = np.random.default_rng(0).standard_normal((7, 2**18)).astype(np.float32)
+    store = create_store(tmp_path / "a.zarr")
+    writer = store.begin("t0", [spec], [], {})
+    for number, event in enumerate(spec.events()):
+        writer.write("x", event, values[number])
+    writer.finish()
+    array = zarr.open_array(store.path / "t0" / "x", mode="r")
+    assert (array.shape, array.chunks, array.shards) == ((1, 7, 2**18), (1, 4, 2**18), (1, 8, 2**18))
+    for read in READERS:
+        assert read(store.path / "t0", "x").tobytes() == values.tobytes()
+    assert store["t0"]["x"].values.tobytes() == values.tobytes()
+    assert store["t0"]["x"].sel(layer=6).values.tobytes() == values[6].tobytes()
+
+
 def test_chunks_in_which_nothing_is_held_are_absent(tmp_path: Path) -> None:
     held: dict[str, Any] = {"step": (0,), "layer": (1,), "frame": (2,), "token": range(4), "channel": range(4)}
     spec = ArraySpec("x", DIMS[1:], held, DIMS[1:3])

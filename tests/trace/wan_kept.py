@@ -26,7 +26,7 @@ class Kept:
     coordinates: dict[tuple[str, int], Any] = field(default_factory=dict)
     manifest: dict[str, Any] = field(default_factory=dict)
 
-    def write(self, array: str, event: dict[str, Any], values: Any) -> None:
+    def write(self, array: str, event: dict[str, Any], values: Any, **_: Any) -> None:
         assert set(event) <= {"branch", "step", "layer"}
         at = (array, event.get("branch"), event.get("step"), event.get("layer"))
         assert at not in self.writes, f"{at} was written twice"

@@ -2,9 +2,9 @@
 
 Bytes, files and events follow from the layout of the run and are exact (bytes before compression). Memory is an upper
 bound on what the trace itself keeps on the host. How much slower the model runs is an estimate from a few measured
-rates: the model computes at the rate of a plain transformer layer; a capture reads what it is given and writes what it keeps
-at the rate of a copy, computes at the model's rate, and costs what a small event costs; writing goes on in threads of
-its own, and only counts where it takes longer than the model, or, on the CPU, where it takes the model's cores.
+rates: the model computes at the rate of a plain transformer layer; a capture reads what it is given and writes what it
+keeps at the rate of a copy, computes at the model's rate, and costs what a small event costs; writing goes on in
+threads of its own, and only counts where it takes longer than the model or takes its cores.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ __all__ = ["ASSUMPTIONS", "ArrayPlan", "Estimate", "Memory", "SlowDown", "estima
 ASSUMPTIONS = (
     "the model computes at the rate of a plain transformer layer of its width (at most 1024), measured now",
     "a capture reads what it is given and writes what it keeps once, at the rate of a copy on the device",
-    "writing overlaps with the model; on the CPU it takes its share of the cores",
+    "an event holds the model up for as long as a small one takes to be handed over and written",
+    "writing the rest overlaps with the model; on the CPU it takes its share of the cores",
     "text encoders and the autoencoder are not counted",
 )
 
@@ -252,7 +253,7 @@ def _shared(device: str) -> float:
 def _capture_seconds(resolved: Resolved, layout: Layout, rates: Rates) -> float:
     touched = _read_bytes(resolved, layout) + 2 * resolved.event_bytes  # kept, and copied to the host
     each = touched / rates.bandwidth + capture_flops(resolved, layout) / rates.flops + rates.event
-    return _events(resolved) * each
+    return _events(resolved) * (each + rates.written_event)  # the writer holds Python's lock meanwhile
 
 
 def _read_bytes(resolved: Resolved, layout: Layout) -> int:

@@ -95,18 +95,18 @@ def build_skeleton(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
             f"diffusers; load it with its weights"
         )
     takes = inspect.signature(kind.__init__).parameters
-    wanted = {name: entry for name, entry in index.items() if name in takes}
-    pipeline = kind(**{name: _part(folder, name, entry, dtype) for name, entry in wanted.items()} | _absent(takes, wanted))
-    return pipeline
+    named = {name: entry for name, entry in index.items() if name in takes}
+    parts = {name: _part(folder, name, entry, dtype) for name, entry in named.items()}
+    return kind(**parts, **_absent(takes, named))
 
 
-def _absent(takes: Mapping[str, inspect.Parameter], wanted: Mapping[str, Any]) -> dict[str, None]:
+def _absent(takes: Mapping[str, inspect.Parameter], named: Mapping[str, Any]) -> dict[str, None]:
     """Parts that a pipeline insists on, and that the folder does not name."""
     empty = inspect.Parameter.empty
     return {
         name: None
         for name, parameter in takes.items()
-        if name not in wanted and name != "self" and parameter.default is empty and parameter.kind.name != "VAR_KEYWORD"
+        if name not in named and name != "self" and parameter.default is empty and parameter.kind.name != "VAR_KEYWORD"
     }
 
 
@@ -139,13 +139,11 @@ def _class(library: str, kind: str) -> Any:
 def _built(folder: Path, name: str, kind: Any, dtype: torch.dtype) -> Any:
     from diffusers import ModelMixin, SchedulerMixin
 
-    if not isinstance(kind, type):
-        return None
-    if issubclass(kind, SchedulerMixin):
-        return kind.from_pretrained(str(folder), subfolder=name)
-    if not issubclass(kind, ModelMixin):
+    if not isinstance(kind, type) or not issubclass(kind, (ModelMixin, SchedulerMixin)):
         return None
     maker: Any = kind  # diffusers has no types
+    if issubclass(kind, SchedulerMixin):
+        return maker.from_pretrained(str(folder), subfolder=name)
     config = maker.load_config(str(folder), subfolder=name, local_files_only=True)
     with torch.device("meta"):
         model = maker.from_config(config)

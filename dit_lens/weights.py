@@ -157,7 +157,16 @@ def _block_sums(tensor: torch.Tensor) -> Iterator[bytes]:
 
 
 def _tensors(module: torch.nn.Module) -> Iterator[tuple[bytes, torch.Tensor | None]]:
-    """What a state dictionary holds, each entry with its name and form; what is no tensor is in its name."""
+    """What a state dictionary holds, each entry with its name and form; what is no tensor is in its name.
+
+    How strong an adapter of PEFT is (a LoRA, say) and whether it is on changes what the weights do, and is in no state
+    dictionary.
+    """
+    for path, layer in module.named_modules():
+        if hasattr(layer, "merged_adapters") and hasattr(layer, "scaling"):
+            on = () if layer.disable_adapters else tuple(layer.active_adapters)
+            facts = {"on": on, "merged": tuple(layer.merged_adapters), "scaling": sorted(layer.scaling.items())}
+            yield f"{path} {facts!r}".encode(), None
     for name, value in module.state_dict().items():
         if not isinstance(value, torch.Tensor):
             yield f"{name} {value!r}".encode(), None

@@ -1,7 +1,7 @@
 """The root command: it names the commands, reads the arguments, and turns every error into a line and an exit code.
 
 Exit codes: 0 complete; 1 unexpected; 2 bad usage, plugin or store (nothing started); 3 incomplete, the same command
-resumes; 130 interrupted.
+resumes; 4 refused, because it would take more than the budget or the disk has; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from cyclopts import App, Parameter
 from cyclopts.exceptions import CycloptsError
 
 from dit_lens import __version__
-from dit_lens.cli import analyze, demo, models, probes, store, trace
+from dit_lens.cli import analyze, demo, models, plan, probes, store, trace
 from dit_lens.cli.failures import one_line, usage_line
 from dit_lens.cli.output import warn
 from dit_lens.errors import DitLensError
@@ -32,6 +32,7 @@ app = App(
     result_action="return_value",
 )
 app.command(demo.demo)
+app.command(plan.plan, help_epilogue=plan.EXAMPLES)
 app.command(trace.trace, help_epilogue=trace.EXAMPLES)
 app.command(analyze.analyze, help_epilogue=analyze.EXAMPLES)
 app.command(store.app)

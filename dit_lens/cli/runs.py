@@ -1,9 +1,10 @@
 """Run units into one store: the part that ``trace`` and ``demo`` share.
 
-Everything that can be wrong is found before the first byte is written: the store's place, the captures, and the request
-of every unit against the model. A unit that is complete in the store is left out, so the same command resumes. If it
-was made with other settings, the command is refused and the first difference named: the two would be taken for one
-another.
+Everything that can be wrong is found before the first byte is written: the store's place, the captures, the request of
+every unit against the model, and the bytes of all that is still to be traced against the budget and the disk. A unit
+that is complete in the store is left out, so the same command resumes; of a batch all rows run again, and the missing
+ones are written. If a unit was made with other settings, the command is refused and the first difference named: the
+two would be taken for one another.
 """
 
 from __future__ import annotations
@@ -11,18 +12,22 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from dit_lens.cli.batches import Group, group_units
+from dit_lens.cli.extras import check_names
 from dit_lens.cli.failures import BadOption, OtherSettings
 from dit_lens.cli.output import show_json, show_line
 from dit_lens.cli.places import check_out
 from dit_lens.cli.progress import working_on
 
 if TYPE_CHECKING:
-    from dit_lens import Capture, Generation, Lens
+    from dit_lens import Capture, Generation, Lens, Result
+    from dit_lens.captures import Resolved
     from dit_lens.cli.samples import Unit
+    from dit_lens.engine.layout import Layout
     from dit_lens_stores import Store, Trace
 
 __all__ = [
@@ -55,16 +60,22 @@ class Settings(BaseModel):
     height: int | None = None
     width: int | None = None
     frames: int | None = None
+    extra: dict[str, Any] = {}
 
     def request(self, unit: Unit) -> Generation:
         """The generation that one unit asks for."""
         from dit_lens import Generation
 
-        return Generation(prompt=unit.sample.prompt, image=unit.sample.image, seed=unit.seed, **self.model_dump())
+        shared = {name: getattr(self, name) for name in type(self).model_fields}  # pictures in it stay what they are
+        return Generation(prompt=unit.sample.prompt, image=unit.sample.image, seed=unit.seed, **shared)
 
 
 class UnitRecord(BaseModel):
-    """What became of one unit; ``solved`` and ``coverage`` only where a puzzle's rules can judge the video."""
+    """What became of one unit; ``solved`` and ``coverage`` only where a puzzle's rules can judge the video.
+
+    ``seconds`` are those of the call of the model, which the rows of a batch share; ``waited`` are those of it in which
+    the model stood still because the writer could not keep up.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -72,6 +83,8 @@ class UnitRecord(BaseModel):
     seed: int
     status: Literal["complete", "skipped"]
     seconds: float | None
+    waited: float | None = None
+    batch: dict[str, int] | None = None
     solved: bool | None = None
     coverage: float | None = None
 
@@ -140,16 +153,24 @@ def hush_loaders() -> None:
         os.environ.setdefault(name, value)
 
 
-def load_quietly(model: str, *, dtype: str | None = None, device: str | None = None) -> Lens:
+def load_quietly(model: str, *, dtype: str | None = None, device: str | None = None, weights: bool = True) -> Lens:
     """Load a model without the loaders' own messages."""
     hush_loaders()
     from dit_lens import load
 
-    return load(model, dtype=dtype, device=device)
+    return load(model, dtype=dtype, device=device, weights=weights)
 
 
 def run_units(
-    lens: Lens, units: Sequence[Unit], settings: Settings, captures: Sequence[Capture], out: Path, store: Store | None
+    lens: Lens,
+    units: Sequence[Unit],
+    settings: Settings,
+    captures: Sequence[Capture],
+    out: Path,
+    store: Store | None,
+    *,
+    batch: int = 1,
+    budget: int | None = None,
 ) -> RunRecord:
     """Trace every unit that is not complete yet, after all of them were checked.
 
@@ -163,6 +184,10 @@ def run_units(
         The store.
     store : Store or None
         What ``store_at(out)`` returned.
+    batch : int
+        Units in one call of the model.
+    budget : int, optional
+        Bytes before compression that all units together may take, those aside that are complete.
 
     Returns
     -------
@@ -172,30 +197,59 @@ def run_units(
     ------
     OtherSettings
         If a complete trace of the same name was made with other settings.
+    OverBudget, DiskTooSmall
+        If what is still to be traced would take more than the budget, or than the disk has.
     """
-    done = {
-        unit.trace_id
-        for unit in units
-        if store and unit.trace_id in store and store.status(unit.trace_id) == "complete"
+    check_names(lens.pipeline, settings.extra)
+    groups, done = group_units(units, settings, batch), _complete(units, store)
+    planned = _check_groups(lens, groups, captures, done, store)
+    _check_room(planned, budget, out)
+    records = {
+        unit.trace_id: record
+        for group in groups
+        for unit, record in zip(group.units, _run_group(lens, group, captures, out, done), strict=True)
     }
-    for unit in units:
-        facts = _facts(lens, settings.request(unit), captures)
-        if store and unit.trace_id in done:
-            refuse_other_settings(unit.trace_id, store[unit.trace_id].manifest, facts)
-    records = [
-        _judge(unit, out, None) if unit.trace_id in done else _run(lens, unit, settings, captures, out)
-        for unit in units
-    ]
-    return RunRecord(store=str(out), units=tuple(records))
+    return RunRecord(store=str(out), units=tuple(records[unit.trace_id] for unit in units))
 
 
-def _facts(lens: Lens, request: Generation, captures: Sequence[Capture]) -> dict[str, object]:
-    """What makes two traces of one name the same; raises if the model cannot run the request."""
+def _complete(units: Sequence[Unit], store: Store | None) -> set[str]:
+    names = (unit.trace_id for unit in units)
+    return {name for name in names if store and name in store and store.status(name) == "complete"}
+
+
+def _check_groups(
+    lens: Lens, groups: Sequence[Group], captures: Sequence[Capture], done: set[str], store: Store | None
+) -> int:
+    """Check every request, and what is complete against it; returns the bytes that are still to be recorded."""
+    from dit_lens.engine.arrays import array_specs
+    from dit_lens.engine.disk import planned_bytes
+
+    identity, planned = lens.identity, 0
+    for group in groups:
+        for row, (unit, request) in enumerate(zip(group.units, group.requests, strict=True)):
+            _, layout, resolved = lens.plan(request, captures, batch=len(group.units))
+            if store and unit.trace_id in done:
+                facts = {**identity, **_facts(lens, request, layout, resolved), "batch": group.place(row)}
+                refuse_other_settings(unit.trace_id, store[unit.trace_id].manifest, facts)
+            else:
+                planned += planned_bytes(array_specs(resolved, layout, lens.family.decode is not None))
+    return planned
+
+
+def _check_room(planned: int, budget: int | None, out: Path) -> None:
+    from dit_lens.engine.disk import check_free, refuse_over_budget
+
+    refuse_over_budget(planned, budget)
+    if planned:
+        check_free(out, planned)
+
+
+def _facts(lens: Lens, request: Generation, layout: Layout, resolved: Sequence[Resolved]) -> dict[str, object]:
+    """What makes two traces of one name the same, the model aside."""
     from dit_lens.manifest import request_manifest
 
-    size, layout, resolved = lens.plan(request, captures)
     named = sorted(str(selected.capture) for selected in resolved)
-    return {**lens.identity, **request_manifest(request, size), "dtype": layout.dtype, "captures": named}
+    return {**request_manifest(request, lens.check(request)), "dtype": layout.dtype, "captures": named}
 
 
 def refuse_other_settings(trace_id: str, manifest: Mapping[str, object], facts: Mapping[str, object]) -> None:
@@ -222,17 +276,34 @@ def refuse_other_settings(trace_id: str, manifest: Mapping[str, object], facts: 
             )
 
 
-def _run(lens: Lens, unit: Unit, settings: Settings, captures: Sequence[Capture], out: Path) -> UnitRecord:
+def _run_group(
+    lens: Lens, group: Group, captures: Sequence[Capture], out: Path, done: set[str]
+) -> tuple[UnitRecord, ...]:
+    """Run a group if a trace of it is missing; one record a unit."""
+    missing = [row for row, unit in enumerate(group.units) if unit.trace_id not in done]
+    results = dict(zip(missing, _trace(lens, group, captures, out, missing) if missing else (), strict=True))
+    return tuple(_judge(unit, out, group.place(row), results.get(row)) for row, unit in enumerate(group.units))
+
+
+def _trace(lens: Lens, group: Group, captures: Sequence[Capture], out: Path, rows: Sequence[int]) -> tuple[Result, ...]:
     out.parent.mkdir(parents=True, exist_ok=True)
-    with working_on(f"trace {unit.trace_id}, {settings.steps} steps") as report:
-        result = lens.trace(settings.request(unit), captures, out, trace_id=unit.trace_id, on_step=report)
-    return _judge(unit, out, result.seconds)
+    names, steps = [unit.trace_id for unit in group.units], group.requests[0].steps
+    more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
+    with working_on(f"trace {names[rows[0]]}{more}, {steps} steps") as report:
+        if len(names) == 1:
+            return (lens.trace(group.requests[0], captures, out, trace_id=names[0], on_step=report),)
+        return lens.trace_batch(group.requests, captures, out, trace_ids=names, on_step=report, only=rows)
 
 
-def _judge(unit: Unit, out: Path, seconds: float | None) -> UnitRecord:
+def _judge(unit: Unit, out: Path, place: dict[str, int] | None, result: Result | None) -> UnitRecord:
     """Score the stored video by the rules of the puzzle, if there is a puzzle."""
     record = UnitRecord(
-        trace=unit.trace_id, seed=unit.seed, status="skipped" if seconds is None else "complete", seconds=seconds
+        trace=unit.trace_id,
+        seed=unit.seed,
+        status="skipped" if result is None else "complete",
+        seconds=None if result is None else result.seconds,
+        waited=None if result is None else result.waited,
+        batch=place,
     )
     trace: Trace = open_trace(out, unit.trace_id)
     if unit.sample.maze is None or "video" not in trace:
@@ -262,6 +333,12 @@ def show_run(record: RunRecord, *, as_json: bool) -> None:
 def show_units(record: RunRecord) -> None:
     """Write one line a unit."""
     for unit in record.units:
-        took = "already there" if unit.seconds is None else f"{unit.seconds:.1f} s"
         solved = {True: ", solved", False: ", not solved", None: ""}[unit.solved]
-        show_line(f"trace    {unit.trace}  ({took}{solved})")
+        show_line(f"trace    {unit.trace}  ({_took(unit)}{solved})")
+
+
+def _took(unit: UnitRecord) -> str:
+    if unit.seconds is None:
+        return "already there"
+    batch = f" for a batch of {unit.batch['size']}" if unit.batch else ""
+    return f"{unit.seconds:.1f} s{batch}, {unit.waited or 0.0:.1f} s of it waiting for the writer"

@@ -129,7 +129,8 @@ class _Layer(torch.nn.Module):
         attended = torch.nn.functional.scaled_dot_product_attention(*heads)
         stream = stream + self.out(rearrange(attended, "b h n c -> b n (h c)")) * 2
         inner = torch.nn.functional.gelu(self.up(self.norms[1](stream) * 2 + 1), approximate="tanh")
-        return stream + self.down(inner) * 2
+        stepped: torch.Tensor = stream + self.down(inner) * 2
+        return stepped
 
 
 def _copy(device: torch.device) -> float:

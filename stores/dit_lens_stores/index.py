@@ -15,12 +15,10 @@ from typing import Any
 
 import zarr
 
-from dit_lens_stores.errors import NotAStore, StoreError, UnknownFormat
-from dit_lens_stores.schema import FORMAT
+from dit_lens_stores.errors import StoreError
 
-__all__ = ["as_json", "now", "read_attributes", "read_root", "summarise", "write_entry"]
+__all__ = ["as_json", "now", "read_attributes", "summarise", "write_entry"]
 
-FORMAT_KEY = "dit_lens_format"
 _SUMMARY_KEYS = ("model", "prompt", "seed", "steps", "guidance", "dtype")
 
 
@@ -38,45 +36,6 @@ def read_attributes(group: Path) -> dict[str, Any] | None:
         return None
     known = isinstance(node, dict) and node.get("node_type") == "group"
     return dict(node.get("attributes", {})) if known else None
-
-
-def read_root(path: Path, action: str = "open_store") -> dict[str, Any]:
-    """Read the attributes of a store's root group.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-    action : str
-        What is being done, for the message.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    NotAStore
-        If there is no store at the path.
-    UnknownFormat
-        If its major format number is another.
-
-    Examples
-    --------
-    >>> read_root(Path("no-such-folder"))
-    Traceback (most recent call last):
-    ...
-    dit_lens_stores.errors.NotAStore: open_store found no store at 'no-such-folder'; got nothing, ...
-    """
-    attributes = read_attributes(path)
-    if attributes is None or FORMAT_KEY not in attributes:
-        got = _what_is_there(path, attributes)
-        raise NotAStore(f"{action} found no store at '{path}'; got {got}, allowed a dit-lens store; check the path")
-    version, major = str(attributes[FORMAT_KEY]), FORMAT.partition(".")[0]
-    if version.partition(".")[0] != major:
-        raise UnknownFormat(
-            f"{action} cannot read '{path}'; got format '{version}', allowed {major}.x; install a newer dit-lens"
-        )
-    return attributes
 
 
 def write_entry(path: Path, trace_id: str, entry: Mapping[str, Any]) -> None:
@@ -149,11 +108,3 @@ def now() -> str:
     True
     """
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _what_is_there(path: Path, attributes: Mapping[str, Any] | None) -> str:
-    if attributes is not None:
-        return f"a Zarr group without '{FORMAT_KEY}'"
-    if not path.exists():
-        return "nothing"
-    return "a folder that is no Zarr group" if path.is_dir() else "a file"

@@ -16,11 +16,10 @@ from dit_lens_stores.errors import Corrupt, NotAStore, NotDone, StoreError, Unkn
 from dit_lens_stores.nodes import corrupt, read_group
 from dit_lens_stores.places import Place
 from dit_lens_stores.reader import Trace
-from dit_lens_stores.schema import FORMAT
+from dit_lens_stores.schema import FORMAT, FORMAT_KEY
 
 __all__ = ["StoreReader", "read_format"]
 
-FORMAT_KEY = "dit_lens_format"
 _VERSION = re.compile(r"\d+\.\d+")
 _TRACE_ID = re.compile(r"[a-z0-9][a-z0-9._-]*")
 

@@ -45,6 +45,7 @@ class Trace:
     >>> spec = ArraySpec("x", ("step", "frame"), {"step": (0, 1), "frame": (3, 5)}, ("step",))
     >>> writer = store.begin("t0", [spec], [], {"seed": 3})
     >>> writer.write("x", {"step": 1}, np.array([1, 2], np.float32))
+    >>> writer.fail("stopped")
     >>> trace = store["t0"]
     >>> trace.manifest, trace.missing()
     ({'seed': 3}, [('x', {'step': 0})])
@@ -128,6 +129,7 @@ class Trace:
         >>> store = create_store(getfixture("tmp_path") / "s.zarr")
         >>> writer = store.begin("t0", [ArraySpec("x", ("step",), {"step": (0, 4)}, ("step",))], [], {})
         >>> writer.write("x", {"step": 4}, np.float32(1))
+        >>> writer.fail("stopped")
         >>> float(store["t0"].sel(step=4)["x"])
         1.0
         """

@@ -18,12 +18,12 @@ import zarr
 from dit_lens_stores.claim import Claim, check_free, locked
 from dit_lens_stores.encoders import QUEUE_BYTES, Encoders
 from dit_lens_stores.errors import StoreError, StoreExists
-from dit_lens_stores.index import FORMAT_KEY, as_json, read_attributes, read_root, summarise, write_entry
+from dit_lens_stores.index import as_json, read_attributes, summarise, write_entry
 from dit_lens_stores.log import add_to_log
-from dit_lens_stores.opening import StoreReader
+from dit_lens_stores.opening import StoreReader, read_format
 from dit_lens_stores.places import LocalPlace, Place, place_of
 from dit_lens_stores.prepare import allocate, make_plan
-from dit_lens_stores.schema import CONVENTION, FORMAT, ArraySpec, Coordinate, check_trace_id
+from dit_lens_stores.schema import CONVENTION, FORMAT, FORMAT_KEY, ArraySpec, Coordinate, check_trace_id
 from dit_lens_stores.writer import TraceWriter
 
 __all__ = ["Store", "create_store", "open_store"]
@@ -138,7 +138,7 @@ def create_store(path: str | Path) -> Store:
     with locked(path):  # of two that make it at once, the second opens what the first has made
         if FORMAT_KEY not in (read_attributes(path) or {}):
             _make_store(path)
-    read_root(path, "create_store")
+    read_format(LocalPlace(path), "create_store")
     return Store(LocalPlace(path), writable=True)
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "DONE_SUFFIX",
     "EXPECTED",
     "FORMAT",
+    "FORMAT_KEY",
     "NOT_PART",
     "WRITTEN",
     "ArraySpec",
@@ -35,6 +36,7 @@ __all__ = [
 
 FORMAT = "1.0"
 """Version of the layout on disk; a reader refuses another major number."""
+FORMAT_KEY = "dit_lens_format"
 CONVENTION = {
     "uuid": "7d3f0c52-6a0e-4c1b-9b5e-2f6d8a41c9e7",
     "name": "dit_lens_format",

@@ -153,7 +153,7 @@ def test_small_changes_are_refused_in_one_line_or_change_no_value(
     files: dict[str, bytes], truth: Read, seed: int
 ) -> None:
     modules, before = set(sys.modules), dict(files)
-    assert fuzz(files, truth, 700, seed) > 350
+    assert fuzz(files, truth, 2500, seed) > 1250
     assert (set(sys.modules) - modules, files) == (set(), before)
 
 
@@ -163,11 +163,6 @@ def test_small_changes_take_no_memory(files: dict[str, bytes], truth: Read) -> N
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 32 * 2**20
-
-
-@pytest.mark.slow
-def test_ten_thousand_small_changes(files: dict[str, bytes], truth: Read) -> None:
-    assert fuzz(files, truth, 10_000, 99) > 5_000
 
 
 def shards(files: dict[str, bytes]) -> list[str]:

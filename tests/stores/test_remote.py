@@ -84,6 +84,8 @@ def serve(root: Path) -> Iterator[Web]:
                 self.send_header("Content-Range", part)
             if web.commit:
                 self.send_header("X-Repo-Commit", web.commit)
+            self.send_header("ETag", f'"{len(body)}"')
+            self.send_header("Last-Modified", "Sat, 21 Nov 2026 00:00:00 GMT")
             self.end_headers()
             self.wfile.write(body)
 
@@ -324,6 +326,22 @@ def test_a_bucket_is_read_through_obstore(full: Store, monkeypatch: pytest.Monke
     monkeypatch.setattr("obstore.store.from_url", lambda _: obstore.store.MemoryStore())
     with pytest.raises(NotAStore, match=r"no store at 's3://bucket/b\.zarr'"):
         open_store("s3://bucket/b.zarr")
+
+
+def test_one_frame_of_a_bucket_fetches_only_its_chunk(
+    raw: dict[tuple[int, int], Any], web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """obstore's real S3 client, its endpoint pointed at this machine."""
+    pytest.importorskip("obstore")
+    shutil.copytree(tmp_path / "a.zarr", tmp_path / "bucket" / "deep" / "a.zarr")
+    settings = {"ENDPOINT_URL": web.url, "ALLOW_HTTP": "true", "SKIP_SIGNATURE": "true", "REGION": "us-east-1"}
+    for name, value in settings.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    array = open_store("s3://bucket/deep/a.zarr")["t0"][RAW]
+    web.forget()
+    assert array.sel(step=1, layer=4, frame=1).values.tobytes() == raw[1, 4][1].tobytes()
+    assert [path for path, _ in web.asked] == [f"/bucket/deep/a.zarr/t0/{RAW}/c/1/0/0/0/0"] * 2
+    assert web.given < 16 * 6 + 4 + CHUNK + 32
 
 
 def test_a_bucket_without_the_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -162,6 +162,14 @@ def kit() -> SimpleNamespace:
     )
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def pipeline() -> Any:
     return build()

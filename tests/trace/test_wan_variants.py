@@ -29,17 +29,8 @@ TABLE = [
 ] + [
     (name, "on", scheduler)
     for name, scheduler in product(("t2v-a14b", "ti2v-5b-i2v", "vace-references", "v2v"), ("euler", "dpm", "heun"))
-    if (name, scheduler) != ("v2v", "dpm")
 ]
 EXACT = ("block.in", "block.out", "attn1.out", "attn2.out", "ffn.out", "attn1.v", "attn2.q", "attn2.k", "attn2.v")
-
-
-@pytest.fixture(scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(("name", "guidance", "scheduler"), TABLE)

@@ -36,7 +36,11 @@ class Kept:
         assert (name, step) not in self.coordinates
         self.coordinates[name, step] = value
 
-    def set_array_attribute(self, *_: Any) -> None: ...
+    def set_array_attribute(self, *_: Any) -> None:
+        """Of the store alone."""
+
+    def drain(self, *_: Any) -> None:
+        """Nothing is held back."""
 
     def update_manifest(self, entries: dict[str, Any]) -> None:
         self.manifest |= entries

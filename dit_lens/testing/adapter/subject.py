@@ -17,9 +17,10 @@ from dit_lens.captures import SITES, read_captures
 from dit_lens.engine.arrays import array_specs, coordinates
 from dit_lens.engine.batch import Batch
 from dit_lens.engine.layout import Layout
-from dit_lens.engine.plan import check_pipeline, check_request, plan_layout, plan_size
+from dit_lens.engine.plan import check_request, plan_layout, plan_size
 from dit_lens.engine.run import run_plain, run_traced
 from dit_lens.engine.solver import finds_clean
+from dit_lens.engine.traceable import check_pipeline
 from dit_lens.generation import Generation, Size
 from dit_lens_stores import create_store
 

@@ -1,0 +1,79 @@
+"""Whether a layer's output is what the next layer gets, and the family puts tokens back where it took them.
+
+The middle layer of a stack is run again with its own values of an earlier run in their place, taken out and put back
+through the stack: not a bit may change. Then with zeros: the latents must.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+
+from dit_lens.adapters.family import Stack
+from dit_lens.testing.adapter.report import Broken
+from dit_lens.testing.adapter.runs import Runs
+from dit_lens.testing.adapter.subject import Subject
+
+__all__ = ["live", "swapped"]
+
+Change = Callable[[torch.Tensor], torch.Tensor]
+_REMEDY = "correct video, text and fold of the stack"
+
+
+def swapped(runs: Runs) -> str:
+    """A layer's own recorded values in its place change nothing."""
+    subject, places = runs.subject, _middles(runs.subject)
+    for stack, number in places:
+        recorded: list[torch.Tensor] = []
+        with _changed(subject, stack, number, lambda frames, kept=recorded: _kept(kept, frames)):
+            subject.run()
+        replay = iter(recorded)
+        with _changed(subject, stack, number, lambda _, values=replay: next(values)):
+            swapped = subject.run()
+        if not torch.equal(swapped, runs.plain):
+            raise Broken(f"{stack.path}, layer {number}: its own values give other latents", _REMEDY)
+    return f"{_named(places)}: its own values change no bit"
+
+
+def live(runs: Runs) -> str:
+    """Zeros in place of a layer's values change the latents."""
+    subject, places = runs.subject, _middles(runs.subject)
+    for stack, number in places:
+        with _changed(subject, stack, number, torch.zeros_like):
+            zeroed = subject.run()
+        if torch.equal(zeroed, runs.plain):
+            raise Broken(f"{stack.path}, layer {number}: zeros give the same latents", _REMEDY)
+    return f"{_named(places)}: zeros change the latents"
+
+
+def _middles(subject: Subject) -> list[tuple[Stack, int]]:
+    """One layer of every stack; not the last, of which some models use the text alone."""
+    return [(stack, numbers[(len(numbers) - 1) // 2]) for stack, numbers in subject.stacks()]
+
+
+def _kept(kept: list[torch.Tensor], frames: torch.Tensor) -> torch.Tensor:
+    kept.append(frames.detach().clone())
+    return frames
+
+
+@contextmanager
+def _changed(subject: Subject, stack: Stack, number: int, change: Change) -> Iterator[None]:
+    """While inside, the video's tokens that one layer gives are what ``change`` makes of them."""
+
+    def hook(_module: Any, _args: Any, output: Any) -> Any:
+        stream = stack.video_of(output)
+        frames_BFNC = change(stack.frames(stream, subject.layout.tokens))
+        return stack.with_video(output, stack.with_frames(stream, frames_BFNC))
+
+    with ExitStack() as hooks:
+        for denoiser in subject.family.denoisers(subject.pipeline).values():
+            _, _, layer = subject.family.layers(denoiser)[number]
+            hooks.callback(layer.register_forward_hook(hook).remove)
+        yield
+
+
+def _named(places: list[tuple[Stack, int]]) -> str:
+    return ", ".join(f"layer {number} of {stack.path}" for stack, number in places)

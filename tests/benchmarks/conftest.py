@@ -1,0 +1,5 @@
+"""Benchmarks are scripts that ``make bench`` runs; pytest leaves them alone."""
+
+from __future__ import annotations
+
+collect_ignore_glob = ["*.py"]

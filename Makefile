@@ -8,7 +8,7 @@ DOCS   := $(VENV)/.dit-lens-docs-installed
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check docs clean
+.PHONY: help setup demo test check bench docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1 \t/' | expand -t 16
@@ -35,6 +35,9 @@ check: $(STAMP)  ## formatting, lint, types, import rules
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: $(STAMP)  ## measure what a trace costs here; ARGS="--quick" tries it, "--out docs/performance" renews the docs
+	$(BIN)/python tests/benchmarks/bench.py $(ARGS)
 
 docs: $(DOCS)  ## build the documentation into docs/_build
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build

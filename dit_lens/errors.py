@@ -2,9 +2,9 @@
 
 The root lives in ``dit_lens_stores``, because the store is the lowest of the three packages and must stand without the
 others; every other class lives in the room that raises it, and all are found here (loaded when they are first named).
-Every class also inherits the builtin that fits, and carries ``exit_code``: 2 when nothing was started, 3 when something
-is there and not whole, 4 when a run was refused because it would not fit. A message is one line: what failed, where,
-the value, what is allowed, and one remedy.
+Every class also inherits the builtin that fits, and carries ``exit_code``: 1 when a check failed, 2 when nothing was
+started, 3 when something is there and not whole, 4 when a run was refused because it would not fit. A message is one
+line: what failed, where, the value, what is allowed, and one remedy.
 
 Examples
 --------
@@ -19,11 +19,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from dit_lens_stores.errors import (
+    Busy,
     Corrupt,
     DitLensError,
     DuplicateEvent,
     NotAStore,
     NotDone,
+    OtherRun,
+    OtherSettings,
     StoreError,
     StoreExists,
     UnknownArray,
@@ -65,9 +68,11 @@ if TYPE_CHECKING:
         UnknownProbe,
     )
     from dit_lens.puzzles.errors import BadPuzzle
+    from dit_lens.testing.errors import AdapterFailed
     from dit_lens.tiny.errors import BadRecipe
 
 __all__ = [
+    "AdapterFailed",
     "BadBlock",
     "BadParams",
     "BadPuzzle",
@@ -77,6 +82,7 @@ __all__ = [
     "BadSize",
     "BeyondFloat16",
     "BrokenProbe",
+    "Busy",
     "Corrupt",
     "DiskFull",
     "DiskTooSmall",
@@ -90,6 +96,8 @@ __all__ = [
     "NotAStore",
     "NotDone",
     "NothingToAnalyze",
+    "OtherRun",
+    "OtherSettings",
     "OutOfOrder",
     "OverBudget",
     "ProbeError",
@@ -110,7 +118,7 @@ __all__ = [
     "close_match",
 ]
 
-_ROOMS = ("engine", "probing", "puzzles", "tiny")
+_ROOMS = ("engine", "probing", "puzzles", "testing", "tiny")
 
 
 def __getattr__(name: str) -> object:

@@ -25,6 +25,7 @@ from dit_lens.engine.flops import capture_flops, generation_flops
 from dit_lens.engine.flow import LIMIT_BYTES
 from dit_lens_stores import ArraySpec
 from dit_lens_stores.encoders import QUEUE_BYTES
+from dit_lens_stores.latents import latent_coordinate
 from dit_lens_stores.prepare import Plan, make_plan
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def estimate(
     """
     _, layout, resolved = lens.plan(request, captures, batch=batch)
     specs = array_specs(resolved, layout, lens.family.decode is not None if decode is None else decode)
-    plan = make_plan(specs, coordinates(layout, specs))
+    plan = make_plan(specs, [*coordinates(layout, specs), latent_coordinate()])
     arrays = tuple(_array(spec, plan, batch) for spec in specs)
     flops = generation_flops(lens.pipeline, lens.family, layout)
     return Estimate(

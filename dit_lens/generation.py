@@ -103,6 +103,8 @@ class Result:
         Wall time of the denoising run, decoding not included.
     waited : float
         Seconds of it that the model stood still because the writer could not keep up.
+    anew : str or None
+        Why what an earlier, unfinished run had recorded of the trace was dropped, if it was.
     """
 
     latents: torch.Tensor
@@ -111,3 +113,4 @@ class Result:
     store: Path | None
     seconds: float
     waited: float = 0.0
+    anew: str | None = None

@@ -25,13 +25,14 @@ from dit_lens.engine.disk import DiskGuard, check_free, planned_bytes, refuse_ov
 from dit_lens.engine.errors import BadRequest
 from dit_lens.engine.layout import Layout
 from dit_lens.engine.plan import check_request, plan_layout, plan_size
-from dit_lens.engine.run import decode, run_plain, run_traced
+from dit_lens.engine.recording import Recording
+from dit_lens.engine.run import Outcome, decode, run_plain, run_traced
 from dit_lens.engine.solver import finds_clean
 from dit_lens.engine.traceable import check_attention, check_pipeline
 from dit_lens.generation import Generation, Result, Size
 from dit_lens.manifest import request_manifest, run_manifest
 from dit_lens.weights import Weights
-from dit_lens_stores import Store, check_trace_id, create_store
+from dit_lens_stores import Store, TraceWriter, check_trace_id, create_store
 
 if TYPE_CHECKING:
     from dit_lens.nnsight_bridge import Session
@@ -133,6 +134,9 @@ class Lens:
     ) -> Result:
         """Run and record; everything is checked before anything is written.
 
+        A trace of that name that is not complete is resumed: its steps that are whole are kept, if this run computes
+        the same latents, bit for bit; otherwise it is recorded anew, and the result says so.
+
         Parameters
         ----------
         request : Generation
@@ -158,6 +162,10 @@ class Lens:
         ------
         UnknownCapture, BadSelection, BadRequest, Untraceable
             Before anything is written.
+        OtherSettings
+            If a trace of that name was begun with other settings; it is left as it is.
+        StoreExists, Busy
+            If a trace of that name is complete, or is being written.
         OverBudget, DiskTooSmall
             If it would take more than the budget, or than the disk has.
         DiskFull
@@ -224,14 +232,19 @@ class Lens:
             for row in wanted
         }
         store = out if isinstance(out, Store) else create_store(out)
-        check_free(store.path, planned)
-        known = coordinates(layout, arrays)
-        writers = [
-            store.begin(ids[row], arrays, known, facts[row]) if row in wanted else None for row in range(len(ids))
-        ]
-        ran = run_traced(self.pipeline, self.family, batch, layout, resolved, writers, on_step, DiskGuard(store.path))
+        check_free(store.path, max(0, planned - sum(_bytes_of(store.path / ids[row]) for row in wanted)))
+        plan = Recording(store, [ids[row] for row in wanted], arrays, coordinates(layout, arrays), list(facts.values()))
+
+        def run(writers: Sequence[TraceWriter]) -> Outcome:
+            rows = dict(zip(wanted, writers, strict=True))
+            every = [rows.get(row) for row in range(len(requests))]
+            guard = DiskGuard(store.path)
+            return run_traced(self.pipeline, self.family, batch, layout, resolved, every, on_step, guard)
+
+        ran, anew = plan.run(run)
         return tuple(
-            Result(ran.latents[row], ran.videos[row], ids[row], store.path, ran.seconds, ran.waited) for row in wanted
+            Result(ran.latents[row], ran.videos[row], ids[row], store.path, ran.seconds, ran.waited, anew.get(ids[row]))
+            for row in wanted
         )
 
     def nnsight(
@@ -371,12 +384,17 @@ class Lens:
         return f"Lens({self.origin.model!r}, family {self.family.name!r}, experts {experts})"
 
 
+def _bytes_of(folder: Path) -> int:
+    """What an unfinished trace takes already, and will not take again."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
 def _rows(only: Sequence[int] | None, count: int) -> tuple[int, ...]:
     rows = tuple(range(count)) if only is None else tuple(only)
     if not rows or len(set(rows)) != len(rows) or not set(rows) <= set(range(count)):
         raise BadRequest(
-            f"the batch has no such rows to record; got {', '.join(map(str, rows)) or 'none'}, allowed 0 to {count - 1}, "
-            f"each once; name rows of the batch"
+            f"the batch has no such rows to record; got {', '.join(map(str, rows)) or 'none'}, allowed 0 to "
+            f"{count - 1}, each once; name rows of the batch"
         )
     return rows
 

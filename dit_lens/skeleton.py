@@ -137,12 +137,13 @@ def _class(library: str, kind: str) -> Any:
 
 
 def _built(folder: Path, name: str, kind: Any, dtype: torch.dtype) -> Any:
-    from diffusers import ModelMixin, SchedulerMixin
+    """On the ``meta`` device if it has weights; schedulers and guiders have none, and are real."""
+    from diffusers import ConfigMixin, ModelMixin
 
-    if not isinstance(kind, type) or not issubclass(kind, (ModelMixin, SchedulerMixin)):
+    if not isinstance(kind, type) or not issubclass(kind, (ConfigMixin, ModelMixin)):
         return None
     maker: Any = kind  # diffusers has no types
-    if issubclass(kind, SchedulerMixin):
+    if not issubclass(kind, ModelMixin):
         return maker.from_pretrained(str(folder), subfolder=name)
     config = maker.load_config(str(folder), subfolder=name, local_files_only=True)
     with torch.device("meta"):

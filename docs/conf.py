@@ -6,4 +6,6 @@ extensions = ["myst_nb", "sphinx_design", "sphinx.ext.autodoc", "sphinx.ext.napo
 html_theme = "furo"
 exclude_patterns = ["_build", "jupyter_execute"]
 nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_render_markdown_format = "myst"
 suppress_warnings = ["myst.xref_missing"]  # the README links to files of the repository

@@ -4,10 +4,10 @@ The two experts of Wan 2.2 share the work by noise: ``transformer`` runs at time
 times the number of training timesteps, ``transformer_2`` below. Guidance calls the denoiser twice a step, ``cond``
 then ``uncond``. Video to video starts at a later step and has only the steps that are left. VACE computes hints in
 blocks of its own and adds them between blocks, so that the output of a block is not the input of the next; latents of
-its reference images stand before the first frame. In TI2V-5B every token has a timestep of its own; with a first
-frame its tokens have timestep 0, and the pipeline puts the frame back at the denoiser's input and at the end: what
-the scheduler keeps of that frame in ``latent`` is not what the denoiser sees. Tokens are frame-major: token n of
-frame f is number f * rows * columns + n.
+its reference images stand before the first frame, as frames 0, 1 and so on of a trace. In TI2V-5B every token has a
+timestep of its own; with a first frame its tokens have timestep 0, and the pipeline puts the frame back at the
+denoiser's input and at the end: what the scheduler keeps of that frame in ``latent`` is not what the denoiser sees.
+Tokens are frame-major: token n of frame f is number f * rows * columns + n.
 
 Shapes: B batch, C latent channels, F latent frames, H, W latent height and width.
 """

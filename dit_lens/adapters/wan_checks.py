@@ -27,31 +27,63 @@ _TEXT_BESIDE_IMAGE = 512  # hard-coded in diffusers' WanAttnProcessor
 def check(pipeline: Any, request: Generation, size: Size) -> None:
     """Refuse what a Wan pipeline cannot draw.
 
+    Parameters
+    ----------
+    pipeline : diffusers.DiffusionPipeline
+    request : Generation
+    size : Size
+
     Raises
     ------
     BadRequest
+        Saying what to ask for instead.
     """
-    denoiser = getattr(pipeline, "transformer", None) or getattr(pipeline, "transformer_2", None)
+    found = (getattr(pipeline, name, None) for name in ("transformer", "transformer_2"))
+    denoiser = next(model for model in found if model is not None)  # a compiled one has no truth value
     _check_start(pipeline, request)
     _check_image(pipeline, request)
     _check_video(pipeline, request, size)
+    _check_references(pipeline, request)
     _check_size(pipeline, denoiser, size)
     _check_text(pipeline, denoiser, request)
     _check_experts(pipeline, request)
 
 
 def parameters(pipeline: Any) -> Mapping[str, inspect.Parameter]:
-    """Those of the pipeline's call."""
+    """Those of the pipeline's call, by name.
+
+    Examples
+    --------
+    >>> class TextToVideo:
+    ...     def __call__(self, prompt): ...
+    >>> "prompt" in parameters(TextToVideo())
+    True
+    """
     return inspect.signature(type(pipeline).__call__).parameters
 
 
 def steps(pipeline: Any, request: Generation) -> int:
-    """The steps that are left: a video to start from gets only some of the noise."""
+    """The steps that are left: a video to start from gets only some of the noise.
+
+    Examples
+    --------
+    >>> class VideoToVideo:
+    ...     def __call__(self, video, strength=0.8): ...
+    >>> steps(VideoToVideo(), Generation(prompt="", seed=0, steps=10))
+    8
+    """
     return min(int(request.steps * _strength(pipeline, request)), request.steps)
 
 
 def boundary(pipeline: Any) -> float | None:
-    """Share of the timesteps from which on the first expert runs; None where there is one expert."""
+    """Share of the timesteps from which on the first expert runs; None where there is one expert.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> boundary(SimpleNamespace(config={"boundary_ratio": 0.9})), boundary(SimpleNamespace(config={}))
+    (0.9, None)
+    """
     ratio: float | None = pipeline.config.get("boundary_ratio")
     return ratio
 
@@ -104,6 +136,19 @@ def _check_video(pipeline: Any, request: Generation, size: Size) -> None:
         raise BadRequest(
             f"the video to draw from has another length than the one to draw; got {len(video)} frames, allowed "
             f"{size.frames}; give frames={len(video)}, or a video of that length"
+        )
+
+
+def _check_references(pipeline: Any, request: Generation) -> None:
+    images = request.extra.get("reference_images")
+    listed = [images] if isinstance(images, Image.Image) else images
+    while isinstance(listed, (list, tuple)) and len(listed) == 1 and isinstance(listed[0], (list, tuple)):
+        listed = listed[0]
+    if images is not None and (not listed or not all(isinstance(image, Image.Image) for image in listed)):
+        got = "an empty list" if not listed else type(images).__name__
+        raise BadRequest(
+            f"{type(pipeline).__name__} has no such reference_images; got {got}, allowed a PIL image or a list of "
+            f"them; leave it out"
         )
 
 

@@ -15,16 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from dit_lens.cli.analyze import ResultRecord, analyze_one, show_result
 from dit_lens.cli.output import Json, show_json, show_line
 from dit_lens.cli.places import check_out, check_picture, check_result
-from dit_lens.cli.runs import (
-    RunRecord,
-    Settings,
-    gather_captures,
-    load_quietly,
-    open_trace,
-    run_units,
-    show_units,
-    store_at,
-)
+from dit_lens.cli.records import RunRecord, open_trace, show_units
+from dit_lens.cli.runs import Settings, gather_captures, load_quietly, run_units, store_at
 from dit_lens.cli.samples import Task, puzzle_sample, units_of
 
 if TYPE_CHECKING:

@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
+from dit_lens.cli import check
 from dit_lens.cli.failures import BadOption
 from dit_lens.cli.output import Json, show_json, show_line, show_table, warn
 from dit_lens.cli.places import check_out
 from dit_lens.cli.runs import hush_loaders, load_quietly
 from dit_lens.errors import close_match
 
+if TYPE_CHECKING:
+    from dit_lens.adapters import Family
+    from dit_lens.describing import LayerRow
+
 __all__ = ["app", "list_", "show", "train"]
 
 app = App(name="models", help="Show models, and train the shipped one.")
 TRAINABLE = ("tiny-wan",)
+app.command(check.check)
 
 
 @app.command(name="list")
 def list_(*, json: Json = False) -> None:
-    """List the models that are known by name; any folder or Hub id of a Wan pipeline can be traced as well."""
+    """List the models that are known by name, and the families of which any folder or Hub id can be traced."""
+    hush_loaders()
+    from dit_lens.adapters import families
     from dit_lens.models import known_models
 
-    records = [
+    models = [
         {
             "name": model.name,
             "available": model.available,
@@ -35,21 +44,46 @@ def list_(*, json: Json = False) -> None:
         }
         for model in known_models()
     ]
-    _show("models", records, json)
+    kinds = [
+        {
+            "name": family.name,
+            "pipelines": list(family.pipelines),
+            "denoiser": family.model,
+            "experts": list(family.experts),
+            "sites": _sites_of(family),
+        }
+        for family in families()
+    ]
+    _show({"models": models, "families": kinds}, json)
 
 
 @app.command
 def show(model: str, /, *, json: Json = False) -> None:
-    """Show every site of a model: what can be recorded, with its shape, its type and its meaning.
+    """Show what can be recorded in a model: every site with its shape, type, meaning and place, and every layer.
 
     Parameters
     ----------
     model
-        `tiny-wan`, a local diffusers folder, or a Hub id.
+        `tiny-wan`, a local diffusers folder, or a Hub id, of which only configurations are fetched.
     """
-    from dit_lens.models import describe
+    from dit_lens.models import describe, describe_layers
 
-    _show("sites", [asdict(row) for row in describe(load_quietly(model))], json)
+    lens = load_quietly(model, weights=False)
+    sites, layers = describe(lens), describe_layers(lens)
+    _show({"sites": [asdict(row) for row in sites], "layers": [_layers(row) for row in layers]}, json)
+
+
+def _layers(row: LayerRow) -> dict[str, Any]:
+    return {**asdict(row), "sites": list(row.sites)}
+
+
+def _sites_of(family: Family) -> list[str]:
+    """The sites that a model of a family has; which layers have one depends on the model."""
+    from dit_lens.sites import SITES
+
+    inside = {site for stack in family.stacks for site in ("block.in", "block.out", *stack.sites)}
+    given = [site for site in SITES if site in inside or "layer" not in SITES[site].event_dims]
+    return [site for site in given if not (family.preconditioned and site.startswith("x0"))]
 
 
 @app.command
@@ -83,16 +117,21 @@ def train(
         show_line(f"model  {folder}")
 
 
-def _show(what: str, records: list[dict[str, Any]], json: bool) -> None:
+def _show(tables: Mapping[str, Sequence[Mapping[str, Any]]], json: bool) -> None:
+    """One JSON object; or a table of each kind of record, with a line between."""
     if json:
-        show_json({what: records})
+        show_json(tables)
         return
-    columns = list(records[0]) if records else []
-    show_table(columns, [[_cell(record[column]) for column in columns] for record in records])
+    for number, records in enumerate(filter(None, tables.values())):
+        if number:
+            show_line("")
+        show_table(list(records[0]), [[_cell(value) for value in record.values()] for record in records])
 
 
 def _cell(value: object) -> str:
     """A mapping is an extent a dimension; an extent that the request decides has no number."""
     if isinstance(value, dict):
         return " x ".join(name if extent is None else f"{name} {extent}" for name, extent in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

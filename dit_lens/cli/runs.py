@@ -12,36 +12,31 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
 from dit_lens.cli.batches import Group, group_units
 from dit_lens.cli.extras import check_names
 from dit_lens.cli.failures import BadOption, OtherSettings
-from dit_lens.cli.output import show_json, show_line
 from dit_lens.cli.places import check_out
 from dit_lens.cli.progress import working_on
+from dit_lens.cli.records import RunRecord, UnitRecord, judge
 
 if TYPE_CHECKING:
     from dit_lens import Capture, Generation, Lens, Result
     from dit_lens.captures import Resolved
     from dit_lens.cli.samples import Unit
     from dit_lens.engine.layout import Layout
-    from dit_lens_stores import Store, Trace
+    from dit_lens_stores import Store
 
 __all__ = [
-    "RunRecord",
     "Settings",
-    "UnitRecord",
     "gather_captures",
     "hush_loaders",
     "load_quietly",
-    "open_trace",
     "refuse_other_settings",
     "run_units",
-    "show_run",
-    "show_units",
     "store_at",
 ]
 
@@ -68,34 +63,6 @@ class Settings(BaseModel):
 
         shared = {name: getattr(self, name) for name in type(self).model_fields}  # pictures in it stay what they are
         return Generation(prompt=unit.sample.prompt, image=unit.sample.image, seed=unit.seed, **shared)
-
-
-class UnitRecord(BaseModel):
-    """What became of one unit; ``solved`` and ``coverage`` only where a puzzle's rules can judge the video.
-
-    ``seconds`` are those of the call of the model, which the rows of a batch share; ``waited`` are those of it in which
-    the model stood still because the writer could not keep up.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    trace: str
-    seed: int
-    status: Literal["complete", "skipped"]
-    seconds: float | None
-    waited: float | None = None
-    batch: dict[str, int] | None = None
-    solved: bool | None = None
-    coverage: float | None = None
-
-
-class RunRecord(BaseModel):
-    """What one command traced, and where it is."""
-
-    model_config = ConfigDict(frozen=True)
-
-    store: str
-    units: tuple[UnitRecord, ...]
 
 
 def gather_captures(captures: Sequence[str], probes: Sequence[str]) -> tuple[Capture, ...]:
@@ -203,7 +170,7 @@ def run_units(
     check_names(lens.pipeline, settings.extra)
     groups, done = group_units(units, settings, batch), _complete(units, store)
     planned = _check_groups(lens, groups, captures, done, store)
-    _check_room(planned, budget, out)
+    _check_room(planned, budget, out, [unit.trace_id for unit in units if unit.trace_id not in done])
     records = {
         unit.trace_id: record
         for group in groups
@@ -236,12 +203,14 @@ def _check_groups(
     return planned
 
 
-def _check_room(planned: int, budget: int | None, out: Path) -> None:
+def _check_room(planned: int, budget: int | None, out: Path, missing: Sequence[str]) -> None:
+    """Traces that were begun before keep what they have, and it will not be written again."""
     from dit_lens.engine.disk import check_free, refuse_over_budget
 
     refuse_over_budget(planned, budget)
-    if planned:
-        check_free(out, planned)
+    begun = sum(file.stat().st_size for name in missing for file in (out / name).rglob("*") if file.is_file())
+    if planned > begun:
+        check_free(out, planned - begun)
 
 
 def _facts(lens: Lens, request: Generation, layout: Layout, resolved: Sequence[Resolved]) -> dict[str, object]:
@@ -282,7 +251,7 @@ def _run_group(
     """Run a group if a trace of it is missing; one record a unit."""
     missing = [row for row, unit in enumerate(group.units) if unit.trace_id not in done]
     results = dict(zip(missing, _trace(lens, group, captures, out, missing) if missing else (), strict=True))
-    return tuple(_judge(unit, out, group.place(row), results.get(row)) for row, unit in enumerate(group.units))
+    return tuple(judge(unit, out, group.place(row), results.get(row)) for row, unit in enumerate(group.units))
 
 
 def _trace(lens: Lens, group: Group, captures: Sequence[Capture], out: Path, rows: Sequence[int]) -> tuple[Result, ...]:
@@ -293,52 +262,3 @@ def _trace(lens: Lens, group: Group, captures: Sequence[Capture], out: Path, row
         if len(names) == 1:
             return (lens.trace(group.requests[0], captures, out, trace_id=names[0], on_step=report),)
         return lens.trace_batch(group.requests, captures, out, trace_ids=names, on_step=report, only=rows)
-
-
-def _judge(unit: Unit, out: Path, place: dict[str, int] | None, result: Result | None) -> UnitRecord:
-    """Score the stored video by the rules of the puzzle, if there is a puzzle."""
-    record = UnitRecord(
-        trace=unit.trace_id,
-        seed=unit.seed,
-        status="skipped" if result is None else "complete",
-        seconds=None if result is None else result.seconds,
-        waited=None if result is None else result.waited,
-        batch=place,
-    )
-    trace: Trace = open_trace(out, unit.trace_id)
-    if unit.sample.maze is None or "video" not in trace:
-        return record
-    from dit_lens.puzzles import draw_frame, score_maze
-
-    score = score_maze(trace["video"].values, draw_frame(unit.sample.maze))
-    return record.model_copy(update={"solved": score.solved, "coverage": score.coverage})
-
-
-def open_trace(out: Path, trace_id: str) -> Trace:
-    """Open one complete trace of a store."""
-    from dit_lens_stores import open_store
-
-    return open_store(out)[trace_id]
-
-
-def show_run(record: RunRecord, *, as_json: bool) -> None:
-    """Write what was traced to stdout."""
-    if as_json:
-        show_json(record.model_dump(mode="json"))
-        return
-    show_units(record)
-    show_line(f"store    {record.store}")
-
-
-def show_units(record: RunRecord) -> None:
-    """Write one line a unit."""
-    for unit in record.units:
-        solved = {True: ", solved", False: ", not solved", None: ""}[unit.solved]
-        show_line(f"trace    {unit.trace}  ({_took(unit)}{solved})")
-
-
-def _took(unit: UnitRecord) -> str:
-    if unit.seconds is None:
-        return "already there"
-    batch = f" for a batch of {unit.batch['size']}" if unit.batch else ""
-    return f"{unit.seconds:.1f} s{batch}, {unit.waited or 0.0:.1f} s of it waiting for the writer"

@@ -8,7 +8,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from dit_lens.cli.options import RequestOptions, read_budget, settings_of, units_of_options
-from dit_lens.cli.runs import gather_captures, load_quietly, run_units, show_run, store_at
+from dit_lens.cli.records import show_run
+from dit_lens.cli.runs import gather_captures, load_quietly, run_units, store_at
 
 __all__ = ["EXAMPLES", "TraceOptions", "trace"]
 

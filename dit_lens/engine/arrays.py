@@ -16,7 +16,7 @@ from dit_lens.engine.layout import Layout
 from dit_lens.reductions import read_batches
 from dit_lens_stores import ArraySpec, Coordinate
 
-__all__ = ["array_specs", "coordinates", "encoding_of"]
+__all__ = ["array_specs", "coordinates", "encoding_of", "planned_steps"]
 
 _VIDEO_DIMS = ("video_frame", "video_y", "video_x", "rgb")
 _ENCODINGS = {"float32": "exact", "bfloat16": "exact", "float16": "float16", "bits": "bits"}
@@ -62,17 +62,40 @@ def array_specs(captures: Sequence[Resolved], layout: Layout, video: bool) -> li
 
 
 def coordinates(layout: Layout, arrays: Sequence[ArraySpec]) -> list[Coordinate]:
-    """Coordinates of the dimensions that any array has; those along step become known while the run goes on."""
+    """Coordinates of the dimensions that any array has; those along step as far as the plan knows them."""
     dims = {dim for spec in arrays for dim in spec.dims}
+    planned = planned_steps(layout)
     every = [
-        Coordinate("sigma", "step", {}, {"long_name": "noise level at the start of the step"}, "float64"),
-        Coordinate("timestep", "step", {}, {"long_name": "timestep as the scheduler names it"}, "float64"),
-        Coordinate("expert", "step", {}, {"long_name": "denoiser that ran"}, "str"),
+        Coordinate("sigma", "step", planned["sigma"], {"long_name": "noise level at the start of the step"}, "float64"),
+        Coordinate(
+            "timestep", "step", planned["timestep"], {"long_name": "timestep as the scheduler names it"}, "float64"
+        ),
+        Coordinate("expert", "step", planned["expert"], {"long_name": "denoiser that ran"}, "str"),
         *_modules(layout),
         *_places(layout, "token", ""),
         *_places(layout, "key_token", "key_"),
     ]
     return [coordinate for coordinate in every if coordinate.dim in dims]
+
+
+def planned_steps(layout: Layout) -> dict[str, dict[int, float | str]]:
+    """What the plan says of every step: nothing, of a schedule that only the run itself makes.
+
+    It is written when a trace begins, all at once; to set one value while the model runs takes longer than a layer of a
+    small model, so that is done only where the run differs from its plan.
+
+    Examples
+    --------
+    >>> steps = {"experts": ("transformer",), "timesteps": None, "sigmas": None}
+    >>> sizes = {"layers": 2, "tokens": (3, 2, 2), "channels": 5, "latent": (16, 3, 4, 4), "video": (9, 32, 32)}
+    >>> planned_steps(Layout(branches=("cond",), dtype="float32", **steps, **sizes))
+    {'sigma': {}, 'timestep': {}, 'expert': {0: 'transformer'}}
+    """
+    return {
+        "sigma": dict(enumerate(layout.sigmas or ())),
+        "timestep": dict(enumerate(layout.timesteps or ())),
+        "expert": dict(enumerate(layout.experts)),
+    }
 
 
 def _modules(layout: Layout) -> list[Coordinate]:

@@ -2,10 +2,12 @@
 
 The model may overwrite a tensor as soon as its hook returns, so the copy is taken there and then; on a CUDA device that
 is a copy on the device, and a side stream moves it to pinned memory while the model goes on. Everything slower than a
-copy is the thread's: waiting for the transfer, widening, compressing, writing. The model waits only when the queue is
-full, and ``waited`` says how long. An error of the thread is raised, as it was, where the model next puts something or
-the flow is drained; after it nothing more is written. Whoever leaves the flow with an exception, an interrupt too,
-waits for the one write that is under way, and the rest of the queue is dropped.
+copy is the thread's: waiting for the transfer, widening, compressing, writing. Small events it takes several at a time,
+a tenth of a second late: Python runs one thread at once, and a thread that woke for each of them would stop the model
+as often. The model waits only when the queue is full, and ``waited`` says how long. An error of the thread is raised,
+as it was, where the model next puts something or the flow is drained; after it nothing more is written. Whoever leaves
+the flow with an exception, an interrupt too, waits for the one write that is under way, and the rest of the queue is
+dropped.
 """
 
 from __future__ import annotations
@@ -34,6 +36,11 @@ LIMIT_BYTES = 256 * 2**20
 """What may wait in the queue, the event that is being written included."""
 _OVERHEAD = 1024
 """Counted for every entry besides its values, so that a queue of many small events is bounded as well."""
+
+_MANY = 2**20
+"""So many bytes are worth waking the thread for; and a quarter of a queue that is smaller."""
+_LINGER = 0.1
+"""Seconds after which it looks for fewer."""
 
 Landed = Callable[[], torch.Tensor]
 """Waits until a copy is on the host, and returns it."""
@@ -208,6 +215,26 @@ class Flow:
         self.bytes += size
         self.events += 1
 
+    def hand_over(self, tensor: torch.Tensor, function: Callable[[torch.Tensor], object]) -> None:
+        """Have a function called with a copy of a tensor on the host, on the thread, in its turn.
+
+        Parameters
+        ----------
+        tensor : torch.Tensor
+            On any device; it may be overwritten when this returns.
+        function : callable
+            Must not put anything into the flow.
+
+        Raises
+        ------
+        FlowClosed
+            Outside the ``with`` block.
+        Exception
+            Whatever ended the thread.
+        """
+        size = tensor.element_size() * tensor.numel()
+        self._enter(size, lambda: partial(_with_landed, function, self._copy(tensor)))
+
     def call(self, function: Callable[[], object]) -> None:
         """Have a function called on the thread, in its turn; it must not put anything into the flow.
 
@@ -271,6 +298,7 @@ class Flow:
 
     def _settle(self) -> None:
         with self._changed:
+            self._changed.notify_all()
             self._changed.wait_for(lambda: not self._queued or self._broken)
             self._check()
 
@@ -290,12 +318,14 @@ class Flow:
             raise
         with self._changed:
             self._entries.append(entry)
-            self._changed.notify_all()
+            if self._queued >= min(_MANY, self.limit_bytes // 4):
+                self._changed.notify_all()
 
     def _reserve(self, cost: int) -> None:
         with self._changed:
             if not self._has_room(cost):
                 start = time.perf_counter()
+                self._changed.notify_all()
                 try:
                     self._changed.wait_for(lambda: self._has_room(cost) or self._broken)
                 finally:
@@ -331,7 +361,8 @@ class Flow:
 
     def _next(self) -> _Entry | None:
         with self._changed:
-            self._changed.wait_for(lambda: self._entries or self._stopping)
+            while not self._entries and not self._stopping:
+                self._changed.wait(_LINGER)
             return None if self._stopping else self._entries.popleft()
 
     def _give_up(self, error: BaseException) -> None:
@@ -360,6 +391,10 @@ class Flow:
             self._guard.check(writer.buffered + size)
             self._unseen = 0
         self._unseen += size
+
+
+def _with_landed(function: Callable[[torch.Tensor], object], landed: Landed) -> None:
+    function(landed())
 
 
 def _without_result(function: Callable[[], object]) -> None:

@@ -3,13 +3,14 @@
 One recorder serves one sample. It holds no tensor longer than one call: what a capture selects and reduces, on the
 device, goes into the flow (``dit_lens.engine.flow``). Every expected address is known beforehand; one that comes twice
 ends the run at once, and whatever has not come by the end is named. An address that no capture asks for costs one
-dictionary look-up.
+dictionary look-up. In a run that resumes a trace, what is in place already is only counted.
 
 Shapes: F latent frames, N tokens of a frame, C channels, H, W latent height and width.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
@@ -18,7 +19,7 @@ import torch
 
 from dit_lens.address import Address
 from dit_lens.captures import SITES, Resolved
-from dit_lens.engine.arrays import encoding_of
+from dit_lens.engine.arrays import encoding_of, planned_steps
 from dit_lens.engine.errors import IncompleteTrace, UnexpectedVisit
 from dit_lens.engine.flow import Flow
 from dit_lens.engine.layout import Layout
@@ -27,7 +28,7 @@ from dit_lens.engine.reductions import Reducer
 from dit_lens.selection import Term
 from dit_lens_stores import TraceWriter
 
-__all__ = ["CLOCK_SITE", "Recorder", "check_shape"]
+__all__ = ["CLOCK_SITE", "Recorder", "check_shape", "hash_latents"]
 
 CLOCK_SITE = "scheduler.step"
 """Stands for a step itself: sigma, timestep and expert must be reported once for every step, captured or not."""
@@ -70,6 +71,7 @@ class Recorder:
         self._shapes = {site: _shape(site, layout) for site in {address.site for address in self._sinks}}
         self._dtypes: dict[str, set[torch.dtype]] = {}
         self._steps: dict[int, dict[str, float | str]] = {}
+        self._planned = planned_steps(layout)
 
     @property
     def sites(self) -> frozenset[str]:
@@ -93,8 +95,8 @@ class Recorder:
             return
         self._visit(address)
         check_shape(address, tensor, self._shapes[address.site])
-        for sink in sinks:
-            self._put(sink, tensor.dtype, sink.reducer.select(tensor))
+        for sink in self._open(address, tensor.dtype):
+            self._put(sink, sink.reducer.select(tensor))
 
     def record_attention(self, address: Address, call: AttentionCall) -> None:
         """Take one attention of which probabilities are wanted; only the chosen rows of its map are ever computed.
@@ -105,23 +107,40 @@ class Recorder:
             If it came before.
         """
         self._visit(address)
-        for sink in self._sinks[address]:
+        for sink in self._open(address, call.q_HND.dtype):
             at = sink.reducer.positions
             values = _PROBABILITIES[address.site](call, self._layout.tokens, at["frame"], at["token"], at["head"])
-            self._put(sink, call.q_HND.dtype, values)
+            self._put(sink, values)
 
-    def _put(self, sink: _Sink, dtype: torch.dtype, selected: torch.Tensor) -> None:
-        self._dtypes.setdefault(sink.array, set()).add(dtype)
+    def _open(self, address: Address, dtype: torch.dtype) -> Sequence[_Sink]:
+        """The arrays that an address fills now: none, if an earlier run did."""
+        for sink in self._sinks[address]:
+            self._dtypes.setdefault(sink.array, set()).add(dtype)
+        return () if address.step < self._writer.kept_steps else self._sinks[address]
+
+    def _put(self, sink: _Sink, selected: torch.Tensor) -> None:
         self._flow.put(self._writer, sink.array, sink.event, sink.reducer.reduce(selected), sink.encoding)
 
+    def note_latents(self, step: int, latents: torch.Tensor) -> None:
+        """Take the latents that a step starts from; after the last step, those that it left.
+
+        They are hashed on the flow's thread. If the run resumes another one that had others there, the flow ends with
+        ``OtherRun``.
+        """
+        self._flow.hand_over(latents, partial(self._note, step))
+
+    def _note(self, step: int, latents: torch.Tensor) -> None:
+        self._writer.note_latents(step, hash_latents(latents))
+
     def mark_step(self, step: int, expert: str, sigma: float, timestep: float) -> None:
-        """Take what the scheduler reports of a step."""
+        """Take what the scheduler reports of a step; what the plan said is in the store already."""
         self._visit(Address(expert, None, step, None, CLOCK_SITE))
         facts: dict[str, float | str] = {"sigma": sigma, "timestep": timestep, "expert": expert}
         self._steps[step] = facts
         if step in self._captured_steps:
             for name, value in facts.items():
-                self._flow.call(partial(self._writer.set_coordinate, name, step, value))
+                if self._planned[name].get(step) != value:
+                    self._flow.call(partial(self._writer.set_coordinate, name, step, value))
 
     @property
     def steps(self) -> dict[str, list[float | str]]:
@@ -194,6 +213,29 @@ def check_shape(address: Address, tensor: torch.Tensor, planned: tuple[int, ...]
             f"correct the adapter's grid, width or latent shape",
             (address,),
         )
+
+
+def hash_latents(latents: torch.Tensor) -> str:
+    """The sha256 of a tensor: of its dtype, shape and bytes.
+
+    Parameters
+    ----------
+    latents : torch.Tensor
+        On the host.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> hash_latents(torch.zeros(2)) == hash_latents(torch.zeros(2, 1))
+    False
+    """
+    facts = f"{str(latents.dtype).removeprefix('torch.')} {list(latents.shape)}\n".encode()
+    digest = hashlib.sha256(facts)
+    digest.update(latents.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _shape(site: str, layout: Layout) -> tuple[int, ...]:

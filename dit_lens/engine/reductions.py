@@ -9,6 +9,7 @@ Shapes: N rows, H what is kept beside them, C channels, K components, M minibatc
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
 from math import prod
 from typing import Any
@@ -104,7 +105,7 @@ class Reducer:
         ------
         BeyondFloat16
         """
-        with torch.no_grad(), torch.autocast(values.device.type, enabled=False):  # which would multiply in bfloat16
+        with torch.no_grad(), _no_autocast(values.device.type):
             return self._round(self._reduced(values.detach()))
 
     def _reduced(self, values: torch.Tensor) -> torch.Tensor:
@@ -172,6 +173,11 @@ def to_host(values: torch.Tensor) -> npt.NDArray[Any]:
     host = values.detach().to("cpu", copy=True)
     widened: npt.NDArray[Any] = (host.to(torch.float32) if host.dtype == torch.bfloat16 else host).numpy()
     return widened
+
+
+def _no_autocast(device: str) -> AbstractContextManager[object]:
+    """Autocast would multiply in bfloat16; where it is off, to turn it off takes longer than many a reduction."""
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
 
 
 def _make(name: str, numbers: Sequence[int]) -> npt.NDArray[Any]:

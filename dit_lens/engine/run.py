@@ -39,13 +39,14 @@ Video = npt.NDArray[np.uint8]
 class Outcome:
     """What a run gave: a row of latents and a video for every sample, and seconds.
 
-    ``waited`` is how long the model stood still because the writer could not keep up.
+    ``waited`` is how long the model stood still because the writer could not keep up; ``bytes`` is what it was given.
     """
 
     latents: tuple[torch.Tensor, ...]
     videos: tuple[Video | None, ...]
     seconds: float
     waited: float = 0.0
+    bytes: int = 0
 
 
 def run_plain(pipeline: Any, family: Family, batch: Batch, with_video: bool) -> Outcome:
@@ -86,6 +87,11 @@ def run_traced(
     Returns
     -------
     Outcome
+
+    Raises
+    ------
+    OtherRun
+        If a trace that is resumed was begun by a run that computed something else.
     """
     there = [writer for writer in writers if writer is not None]
     try:
@@ -106,7 +112,7 @@ def run_traced(
         for writer in there:
             _give_up(writer, error)
         raise
-    return Outcome(rows, videos, seconds, flow.waited)
+    return Outcome(rows, videos, seconds, flow.waited, flow.bytes)
 
 
 def _store_videos(
@@ -118,7 +124,7 @@ def _store_videos(
     for latents, writer in zip(rows, writers, strict=True):
         wanted = writer is not None and "video" in writer.arrays
         videos.append(decode(pipeline, family, latents, leading) if wanted else None)
-        if writer is not None and videos[-1] is not None:
+        if writer is not None and videos[-1] is not None and not writer.holds("video", {}):
             writer.write("video", {}, videos[-1])
     return tuple(videos)
 

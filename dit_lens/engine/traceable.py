@@ -33,6 +33,16 @@ def check_pipeline(pipeline: Any, family: Family) -> None:
     ------
     Untraceable
         If a cache skips layers, or tokens are spread over several devices.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> from dit_lens.adapters.wan import WAN
+    >>> pipeline = SimpleNamespace(transformer=SimpleNamespace(is_cache_enabled=True))
+    >>> check_pipeline(pipeline, WAN)
+    Traceback (most recent call last):
+    ...
+    dit_lens.engine.errors.Untraceable: transformer cannot be traced; got an enabled cache, ...
     """
     for expert, denoiser in family.denoisers(pipeline).items():
         if getattr(denoiser, "is_cache_enabled", False):
@@ -67,6 +77,13 @@ def check_attention(pipeline: Any, family: Family, sites: Iterable[str]) -> None
     ------
     Untraceable
         Naming the module and the backend.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> from dit_lens.adapters.wan import WAN
+    >>> layer = SimpleNamespace(attn1=None, attn2=None, ffn=None)
+    >>> check_attention(SimpleNamespace(transformer=SimpleNamespace(blocks=[layer])), WAN, ["attn1.q"])
     """
     wanted = frozenset(sites)
     for expert, denoiser in family.denoisers(pipeline).items():

@@ -128,6 +128,7 @@ class Watch:
         index = step_index(scheduler, call.timestep)
         sigma = sigma_at(scheduler, index, timestep)
         clean = self._record_step(call, index)
+        self._note_latents(clock.step, call.latent)
 
         def after(latents: torch.Tensor) -> None:
             for recorder, address, values in clean:
@@ -135,11 +136,18 @@ class Watch:
             if clock.expert is not None:
                 for _, recorder in self._recorded:
                     recorder.mark_step(clock.step, clock.expert, sigma, timestep)
+            if clock.step == self._layout.steps - 1:
+                self._note_latents(clock.step + 1, latents)
             clock.advance()
             if self._on_step is not None:
                 self._on_step(clock.step, self._layout.steps)
 
         return after
+
+    def _note_latents(self, step: int, latents: torch.Tensor) -> None:
+        rows = self._family.latents_of(latents, self._layout.latent)
+        for sample, recorder in self._recorded:
+            recorder.note_latents(step, rows[sample])
 
     def _record_step(self, call: StepCall, index: int | None) -> list[tuple[Recorder, Address, torch.Tensor]]:
         """Record latent and guided velocity of every sample; give the clean latents that are wanted."""

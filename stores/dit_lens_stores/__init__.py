@@ -10,11 +10,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from dit_lens_stores.errors import (
+    Busy,
     Corrupt,
     DitLensError,
     DuplicateEvent,
     NotAStore,
     NotDone,
+    OtherRun,
+    OtherSettings,
     StoreError,
     StoreExists,
     UnknownArray,
@@ -33,12 +36,15 @@ if TYPE_CHECKING:
 __all__ = [
     "FORMAT",
     "ArraySpec",
+    "Busy",
     "Coordinate",
     "Corrupt",
     "DitLensError",
     "DuplicateEvent",
     "NotAStore",
     "NotDone",
+    "OtherRun",
+    "OtherSettings",
     "Store",
     "StoreError",
     "StoreExists",

@@ -1,10 +1,11 @@
-"""Who may write a trace: one writer at a time, known by a random token in the attributes of the trace's group.
+"""Who may write a trace: one writer at a time, which holds a lock on the trace's folder as long as it lives.
 
-A trace that was left running may be begun again; its old writer may have been killed, or may still be alive somewhere.
-Beginning replaces the token, and a writer looks for its own before each of its writes. Looking and writing happen
-under a lock on the store's folder, so nothing comes between them: writers of values share the lock, whoever lays a
-trace out or changes the index holds it alone. The kernel gives the lock back when a process ends, however it ends, and
-no file is left beside the traces, where plain Zarr would warn of it.
+The kernel gives the lock back when a process ends, however it ends: a trace that was left by a killed process can be
+begun again, one that is being written is refused. Some file systems know no locks. Therefore a writer is known by a
+random token in the attributes of the trace's group as well: beginning replaces the token, and a writer looks for its
+own before each of its writes. Looking and writing happen under a lock on the store's folder, so nothing comes between
+them: writers of values share it, whoever lays a trace out or changes the index holds it alone. No file is left beside
+the traces, where plain Zarr would warn of it.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+from weakref import finalize
 
 import zarr
 
-from dit_lens_stores.errors import NotAStore, StoreError, StoreExists
+from dit_lens_stores.errors import Busy, NotAStore, StoreError, StoreExists
 from dit_lens_stores.index import read_attributes
 
 __all__ = ["Claim", "check_free", "locked"]
@@ -133,26 +135,63 @@ class Claim:
     >>> from dit_lens_stores import create_store
     >>> store = create_store(getfixture("tmp_path") / "a.zarr")
     >>> first, second = Claim(store.path, "t0"), Claim(store.path, "t0")
-    >>> _ = first.make_group({}), second.make_group({})
-    >>> with first.held():
-    ...     pass
+    >>> _ = first.make_group({})
+    >>> second.take()
     Traceback (most recent call last):
     ...
-    dit_lens_stores.errors.StoreError: writing trace 't0' ... got another writer that has begun it again, ...
+    dit_lens_stores.errors.Busy: begin refused trace 't0' ... got a trace that is being written, ...
     """
 
     def __init__(self, path: Path, trace_id: str) -> None:
         self.path, self.trace_id, self.lost = path, trace_id, False
         self._token = uuid4().hex
+        self._let_go: finalize[..., Any] | None = None
+
+    def take(self) -> None:
+        """Take the lock on the trace's folder, if it is there; the caller holds the store's lock.
+
+        Raises
+        ------
+        Busy
+            If another writer lives.
+        """
+        self.let_go()
+        handle = _lock_folder(self.path / self.trace_id)
+        if handle is None:
+            raise Busy(
+                f"begin refused trace '{self.trace_id}' in '{self.path}'; got a trace that is being written, "
+                f"allowed one writer at a time; wait until it ends, or choose another id"
+            )
+        if handle >= 0:
+            self._let_go = finalize(self, _unlock, handle)
+
+    def let_go(self) -> None:
+        """Give the lock back."""
+        if self._let_go is not None:
+            self._let_go()
 
     def make_group(self, attributes: dict[str, Any]) -> zarr.Group:
         """Make the trace's group anew, deleting what was there; the caller holds the lock and has checked the name."""
-        for left in self.path.iterdir():  # by a process that was killed while it wrote the index
-            if _LEFT_BY_ZARR.fullmatch(left.name):
-                left.unlink()
+        self.sweep()
         _clear(self.path / self.trace_id)
         root = zarr.open_group(self.path, mode="r+", zarr_format=3)
-        return root.create_group(self.trace_id, attributes=attributes | {_TOKEN: self._token})
+        group = root.create_group(self.trace_id, attributes=attributes | {_TOKEN: self._token})
+        self.take()
+        return group
+
+    def keep_group(self, attributes: dict[str, Any]) -> zarr.Group:
+        """Go on with the group that is there, with other attributes; the caller holds the lock."""
+        self.sweep()
+        group = zarr.open_group(self.path / self.trace_id, mode="r+", zarr_format=3)
+        group.metadata.attributes.clear()
+        group.update_attributes(attributes | {_TOKEN: self._token})
+        return group
+
+    def sweep(self) -> None:
+        """Delete what a process left beside the root that was killed while it wrote the index."""
+        for left in self.path.iterdir():
+            if _LEFT_BY_ZARR.fullmatch(left.name):
+                left.unlink()
 
     @contextmanager
     def held(self, alone: bool = False) -> Iterator[None]:
@@ -189,6 +228,33 @@ class Claim:
                 f"writing trace '{self.trace_id}' stopped in '{self.path}'; got another writer that has begun it "
                 f"again, allowed one at a time; leave it to that one, or use another id"
             )
+
+
+def _lock_folder(folder: Path) -> int | None:
+    """Lock a folder: what holds the lock, -1 if nothing can be locked, None if another has it."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # not there yet, or Windows, which opens no folders
+        return -1
+    try:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:
+        pass
+    except BlockingIOError:
+        os.close(handle)
+        return None
+    except OSError as error:
+        os.close(handle)
+        if error.errno not in _NO_LOCKS:
+            raise
+        return -1
+    return handle
+
+
+def _unlock(handle: int) -> None:
+    os.close(handle)
 
 
 def _is_free(folder: Path) -> bool:

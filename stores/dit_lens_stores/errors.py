@@ -13,11 +13,14 @@ from difflib import get_close_matches
 from typing import ClassVar
 
 __all__ = [
+    "Busy",
     "Corrupt",
     "DitLensError",
     "DuplicateEvent",
     "NotAStore",
     "NotDone",
+    "OtherRun",
+    "OtherSettings",
     "StoreError",
     "StoreExists",
     "UnknownArray",
@@ -132,6 +135,36 @@ class Unreachable(StoreError, ConnectionError):
     Examples
     --------
     >>> issubclass(Unreachable, OSError)
+    True
+    """
+
+
+class Busy(StoreError, BlockingIOError):
+    """Another process is writing the trace.
+
+    Examples
+    --------
+    >>> issubclass(Busy, BlockingIOError)
+    True
+    """
+
+
+class OtherSettings(StoreError, ValueError):
+    """A trace of that name was begun or made with other settings than the ones that are asked for now.
+
+    Examples
+    --------
+    >>> issubclass(OtherSettings, ValueError)
+    True
+    """
+
+
+class OtherRun(StoreError, RuntimeError):
+    """A run that resumes a trace computes something else than the run that began it, so the two cannot be one trace.
+
+    Examples
+    --------
+    >>> issubclass(OtherRun, RuntimeError)
     True
     """
 

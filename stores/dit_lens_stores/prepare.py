@@ -26,7 +26,7 @@ from dit_lens_stores.layout import Layout, array_options, plan_layout
 from dit_lens_stores.schema import DONE_SUFFIX, ArraySpec, Coordinate, Label, union_labels
 from dit_lens_stores.shards import ArrayWriter, first_marks
 
-__all__ = ["OWN_LABELS", "CoordinateArray", "Plan", "allocate", "make_plan"]
+__all__ = ["OWN_LABELS", "CoordinateArray", "Plan", "allocate", "make_plan", "reopen"]
 
 OWN_LABELS = "own_labels"
 """Attribute of an array: for each dimension of which it holds fewer labels than the trace, those that it holds."""
@@ -84,6 +84,11 @@ class CoordinateArray:
             where = f"set_coordinate of '{self.spec.name}'"
             raise StoreError(f"{where} has no such {self.spec.dim}; got {label!r}, allowed {shown}{hint}")
         self.values[self.labels.index(label)] = value
+        self.array[...] = self.values
+
+    def replace(self, values: Sequence[Any]) -> None:
+        """Set the values of all labels, on disk as well."""
+        self.values[:] = values
         self.array[...] = self.values
 
 
@@ -161,6 +166,49 @@ def allocate(
         layout = plan.layouts[spec.name]
         writers[spec.name] = ArrayWriter(spec, plan.labels, layout, array, done, held, encoders, fsync)
     return writers, coordinates
+
+
+def reopen(
+    group: zarr.Group, plan: Plan, held: Held = nullcontext, encoders: Encoders | None = None, fsync: bool = False
+) -> tuple[dict[str, ArrayWriter], dict[str, CoordinateArray]]:
+    """Open what `allocate` has created, to go on with it.
+
+    Parameters
+    ----------
+    group, plan, held, encoders, fsync
+        See `allocate`.
+
+    Returns
+    -------
+    tuple of dict
+        Writers of the arrays and of the coordinates, by name.
+
+    Examples
+    --------
+    >>> group = zarr.create_group({}, zarr_format=3)
+    >>> plan = make_plan([ArraySpec("x", ("step",), {"step": (0, 2)}, ("step",))], [])
+    >>> _ = allocate(group, plan)
+    >>> writers, _ = reopen(group, plan)
+    >>> writers["x"].missing()
+    [{'step': 0}, {'step': 2}]
+    """
+    writers = {}
+    for spec in plan.arrays:
+        array, done = _array_of(group, spec.name), _array_of(group, spec.name + DONE_SUFFIX)
+        layout = plan.layouts[spec.name]
+        writers[spec.name] = ArrayWriter(spec, plan.labels, layout, array, done, held, encoders, fsync)
+    coordinates = {}
+    for given in plan.coordinates:
+        array = _array_of(group, given.name)
+        values = np.array(np.asarray(array[...]).tolist(), dtype=plan.values[given.name].dtype)
+        coordinates[given.name] = CoordinateArray(array, values, plan.labels[given.dim], given)
+    return writers, coordinates
+
+
+def _array_of(group: zarr.Group, name: str) -> zarr.Array[Any]:
+    array = group[name]
+    assert isinstance(array, zarr.Array)
+    return array
 
 
 def _allocate_coordinate(group: zarr.Group, spec: Coordinate, plan: Plan) -> CoordinateArray:

@@ -1,12 +1,13 @@
 """Make and open stores: a Zarr v3 directory with one group per trace.
 
 Nothing that is not a store of ours is ever touched, and a trace that is complete is never overwritten. A trace that
-was left incomplete is deleted when it is begun again, so a run that resumes ends with the same bytes as one that was
-never interrupted.
+was left incomplete is resumed (``dit_lens_stores.resume``) or deleted when it is begun again, so that in either case it
+ends with the same bytes as one that was never interrupted.
 """
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -22,7 +23,8 @@ from dit_lens_stores.index import as_json, read_attributes, summarise, write_ent
 from dit_lens_stores.log import add_to_log
 from dit_lens_stores.opening import StoreReader, read_format
 from dit_lens_stores.places import LocalPlace, Place, place_of
-from dit_lens_stores.prepare import allocate, make_plan
+from dit_lens_stores.prepare import Plan, allocate, make_plan, reopen
+from dit_lens_stores.resume import Left, look_at, take_back
 from dit_lens_stores.schema import CONVENTION, FORMAT, FORMAT_KEY, ArraySpec, Coordinate, check_trace_id
 from dit_lens_stores.writer import TraceWriter
 
@@ -59,8 +61,9 @@ class Store(StoreReader):
         encoders: int = 1,
         queue_bytes: int = QUEUE_BYTES,
         fsync: bool = False,
+        resume: bool = False,
     ) -> TraceWriter:
-        """Lay out a new trace; one of the same id that is not complete is deleted first.
+        """Lay out a new trace; one of the same id that is not complete is deleted first, or resumed.
 
         Parameters
         ----------
@@ -76,6 +79,10 @@ class Store(StoreReader):
             How much may wait for them; the caller waits while it is more. One shard per thread is always let in.
         fsync : bool
             Wait for the disk before a shard counts as done, so that it survives a power cut.
+        resume : bool
+            Keep the steps of an earlier run that are whole, if `TraceWriter.note_latents` vouches for them, and
+            refuse to go on with other settings. What the manifest says of the environment (``versions``, ``git``,
+            ``device``) may differ; the trace is then begun anew.
 
         Returns
         -------
@@ -85,26 +92,55 @@ class Store(StoreReader):
         ------
         StoreExists
             If the trace is complete already, or something else has its name; it is left untouched.
+        Busy
+            If somebody else is writing it.
+        OtherSettings
+            If it shall be resumed and was begun with other settings.
         StoreError
-            If the store was opened for reading, or what it shall hold does not fit together; nothing is written.
+            If the store cannot be written, or what it shall hold does not fit together; nothing is written.
         """
+        self._check_writable()
+        check_trace_id(trace_id)
+        plan, manifest = make_plan(arrays, coordinates), as_json("manifest", manifest)
+        start = {"status": "running", "arrays": [spec.name for spec in plan.arrays]}
+        details = {"manifest": manifest, "coordinates": " ".join(plan.values)}
+        claim, threads = Claim(self.path, trace_id), Encoders(encoders, queue_bytes)
+        try:
+            with locked(self.path):  # until all is laid out, so that of two that begin at once one has it whole
+                check_free(self.path, trace_id)
+                claim.take()
+                left = look_at(self.path, trace_id, plan, manifest) if resume else Left()
+                write_entry(self.path, trace_id, start | summarise(manifest))
+                group, writers = self._lay_out(claim, plan, left, start | details, threads, fsync)
+                return TraceWriter(claim, group, *writers, threads, left)
+        except BaseException:
+            claim.let_go()
+            raise
+
+    def _lay_out(
+        self, claim: Claim, plan: Plan, left: Left, attributes: dict[str, Any], threads: Encoders, fsync: bool
+    ) -> tuple[zarr.Group, Any]:
+        """Make a trace's group, or go on with the one that is there."""
+        if not left.steps:
+            group = claim.make_group(attributes)
+            add_to_log(self.path, "begin", trace=claim.trace_id, **({"anew": left.anew} if left.anew else {}))
+            return group, allocate(group, plan, claim.held, threads, fsync)
+        group = claim.keep_group(attributes)
+        take_back(self.path / claim.trace_id, plan, left)
+        add_to_log(self.path, "resume", trace=claim.trace_id, kept_steps=left.steps)
+        return group, reopen(group, plan, claim.held, threads, fsync)
+
+    def _check_writable(self) -> None:
         if not self.writable:
             raise StoreError(
                 f"begin cannot write to '{self.url}'; got a store opened for reading, allowed one opened for "
                 f"writing; use create_store"
             )
-        check_trace_id(trace_id)
-        plan, manifest = make_plan(arrays, coordinates), as_json("manifest", manifest)
-        start = {"status": "running", "arrays": [spec.name for spec in plan.arrays]}
-        details = {"manifest": manifest, "coordinates": " ".join(plan.values)}
-        claim = Claim(self.path, trace_id)
-        with locked(self.path):  # until all is laid out, so that of two that begin at once the later one has it whole
-            check_free(self.path, trace_id)
-            write_entry(self.path, trace_id, start | summarise(manifest))
-            group = claim.make_group(start | details)
-            add_to_log(self.path, "begin", trace=trace_id)
-            threads = Encoders(encoders, queue_bytes)
-            return TraceWriter(claim, group, *allocate(group, plan, claim.held, threads, fsync), threads)
+        if not os.access(self.path, os.W_OK | os.X_OK):
+            raise StoreError(
+                f"begin cannot write to '{self.url}'; got a folder that may not be written, allowed one that may; "
+                f"change its permissions, or write elsewhere"
+            )
 
 
 def create_store(path: str | Path) -> Store:

@@ -124,6 +124,15 @@ class ArrayWriter:
         """Bytes held in memory now, waiting for their shards to be whole."""
         return sum(shard.nbytes for shard in self._open.values())
 
+    def keep(self, marks: npt.NDArray[np.uint8]) -> None:
+        """Go on from what is on disk already: what is marked there was taken."""
+        self._marks = marks.copy()
+        self._taken = {tuple(at.tolist()) for at in np.argwhere(marks == WRITTEN)}
+
+    def holds(self, event: Mapping[str, Label]) -> bool:
+        """Whether an event was taken, by this writer or by the one before it."""
+        return self._locate(event) in self._taken
+
     def write(self, event: Mapping[str, Label], values: Values, owned: bool = False) -> None:
         """Take one event's values; a shard that they complete is handed to an encoder."""
         at = self._locate(event)

@@ -5,8 +5,9 @@ writes it while the caller goes on; if that fails, the next call raises what it 
 looks whether every expected event came and only then calls the trace complete. In memory are the events of shards that
 are not whole yet (one shard per branch and array, at most 64 MB each unless a single event is larger), and what waits
 for the threads (256 MB and one shard per thread); how many steps are traced does not matter. If the process is killed,
-the status stays "running" and the done marks say what is there. If the trace is begun again elsewhere while this writer
-lives, its next write to the disk raises and leaves the new trace alone.
+the status stays "running" and the done marks say what is there; a writer that resumes the trace goes on after the steps
+that are whole. If the trace is begun again elsewhere while this writer lives, its next write to the disk raises and
+leaves the new trace alone.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dit_lens_stores.encoders import Encoders
-from dit_lens_stores.errors import NotDone, StoreError, UnknownArray, close_match
+from dit_lens_stores.errors import NotDone, OtherRun, StoreError, UnknownArray, close_match
 from dit_lens_stores.index import as_json, summarise, write_entry
+from dit_lens_stores.latents import LATENTS, Journal
 from dit_lens_stores.log import add_to_log
 from dit_lens_stores.schema import Event, Label
 from dit_lens_stores.shards import ArrayWriter, name_event
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     from dit_lens_stores.claim import Claim
     from dit_lens_stores.prepare import CoordinateArray
+    from dit_lens_stores.resume import Left
 
 __all__ = ["TraceWriter", "list_events"]
 
@@ -62,6 +65,18 @@ class TraceWriter:
         Writers by name.
     encoders : Encoders, optional
         The threads that the arrays' writers share.
+    left : Left, optional
+        What is kept of an earlier run.
+
+    Attributes
+    ----------
+    trace_id : str
+    kept_steps : int
+        How many steps an earlier run has left whole: their events are in place, and are not taken again.
+    anew : str or None
+        Why what an earlier run had recorded was dropped, if it was.
+    differs : bool
+        Whether the latents of this run were seen to differ from those of the earlier one.
 
     Examples
     --------
@@ -83,12 +98,21 @@ class TraceWriter:
         arrays: Mapping[str, ArrayWriter],
         coordinates: Mapping[str, CoordinateArray],
         encoders: Encoders | None = None,
+        left: Left | None = None,
     ) -> None:
         self.trace_id = claim.trace_id
+        self.kept_steps, self.anew = (left.steps, left.anew) if left else (0, None)
+        self.differs = False
         self._status = "running"
         self._claim, self._path, self._group = claim, claim.path, group
         self._arrays, self._coordinates = arrays, coordinates
         self._encoders = encoders or Encoders()
+        self._begun: dict[str, Any] = dict(group.attrs["manifest"])  # type: ignore[arg-type]
+        self._noted: dict[str, Any] = {}
+        self._latents = list(left.latents) if left else []
+        self._journal = Journal(self._path / self.trace_id) if LATENTS in coordinates else None
+        for name, marks in (left.marks if left else {}).items():
+            arrays[name].keep(marks)
 
     @property
     def status(self) -> str:
@@ -144,6 +168,49 @@ class TraceWriter:
         self._check_open("drain")
         self._encoders.drain()
 
+    def holds(self, array: str, event: Mapping[str, Label]) -> bool:
+        """Whether an event is there already: written here, or kept of an earlier run.
+
+        Parameters
+        ----------
+        array : str
+        event : mapping
+
+        Returns
+        -------
+        bool
+        """
+        return self._find("holds", array).holds(event)
+
+    def note_latents(self, step: int, sha256: str) -> None:
+        """Note the latents that a step starts from; after the last step, those that it left.
+
+        In a trace that is resumed, they are compared with those of the run that began it.
+
+        Parameters
+        ----------
+        step : int
+            Each in its turn, from 0.
+        sha256 : str
+
+        Raises
+        ------
+        OtherRun
+            If the earlier run had others.
+        """
+        self._check_open("note_latents")
+        if step < len(self._latents) and self._latents[step] != sha256:
+            self.differs = True
+            raise OtherRun(
+                f"resuming trace '{self.trace_id}' in '{self._path}' failed at step {step}; got other latents than the "
+                f"run that began it, allowed the same bits; record the trace anew"
+            )
+        if step == len(self._latents):
+            self._latents.append(sha256)
+            if self._journal is not None:
+                with self._claim.held():
+                    self._journal.add(step, sha256)
+
     def set_coordinate(self, name: str, dim_label: Label, value: Any) -> None:
         """Set one value of a coordinate that is known only while the model runs, such as ``sigma`` of a step.
 
@@ -194,7 +261,10 @@ class TraceWriter:
         return [(name, event) for name, array in self._arrays.items() for event in array.missing()]
 
     def update_manifest(self, mapping: Mapping[str, Any]) -> None:
-        """Add entries to the manifest, or replace them.
+        """Add entries to the manifest, or replace them, when the trace ends.
+
+        A trace that is not complete keeps every entry that it was begun with, so that a run that resumes it can be held
+        against them.
 
         Parameters
         ----------
@@ -202,9 +272,9 @@ class TraceWriter:
             JSON-able.
         """
         self._check_open("update_manifest")
-        manifest = dict(self._group.attrs["manifest"]) | as_json("manifest", mapping)  # type: ignore[arg-type]
+        noted = as_json("manifest", mapping)
         with self._claim.held():
-            self._group.update_attributes({"manifest": manifest})
+            self._noted |= noted
 
     def finish(self) -> None:
         """Put everything in place and call the trace complete.
@@ -244,14 +314,30 @@ class TraceWriter:
 
     def _close(self, status: str, reason: str | None = None) -> None:
         self._encoders.close()
+        whole = status == "complete"
+        manifest = self._begun | self._noted | ({} if whole else self._begun) | self._told_latents()
         end = {"status": status} | ({"reason": reason} if reason else {})
-        manifest = dict(self._group.attrs["manifest"])  # type: ignore[arg-type]
         entry = {"arrays": list(self._arrays)} | summarise(manifest)
         with self._claim.held(alone=True):
-            self._claim.give_up(self._group, end)
+            self._set_latents()
+            if whole and self._journal is not None:
+                self._journal.remove()
+            # Killed between the two, the trace is not complete yet, and whoever resumes it corrects its entry.
             write_entry(self._path, self.trace_id, end | entry)
+            self._claim.give_up(self._group, end | {"manifest": manifest})
+        self._claim.let_go()
         self._status = status
         add_to_log(self._path, status, trace=self.trace_id)
+
+    def _told_latents(self) -> dict[str, Any]:
+        return {"latents": list(self._latents)} if self._journal is not None else {}
+
+    def _set_latents(self) -> None:
+        if LATENTS not in self._coordinates:
+            return
+        coordinate = self._coordinates[LATENTS]
+        known = dict(enumerate(self._latents))
+        coordinate.replace([known.get(label, "") if isinstance(label, int) else "" for label in coordinate.labels])
 
     def _find(self, action: str, array: str) -> ArrayWriter:
         if array not in self._arrays:

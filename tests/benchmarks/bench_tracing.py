@@ -18,7 +18,7 @@ import torch
 from rounds import Action, After, figures, run_rounds, spread, summary
 from subjects import Shape, Subject, tiny_wan, untrained
 
-from dit_lens.lens import Result
+from dit_lens.generation import Result, Size
 
 __all__ = ["measure", "table"]
 
@@ -31,6 +31,8 @@ CAPTURES = {
     "project:64 of all blocks": "block.out:project:64",
     "attn1.frames of all layers": "attn1.frames:raw",
 }
+AT_ONE_THREAD = 5
+QUICK_SIZE = Size(128, 128, 5)
 WHATS = ("model", "clock", "processor")
 
 Arm = Callable[[Path], Result]
@@ -97,41 +99,42 @@ def arms_of(subject: Subject) -> dict[str, Arm]:
 
 
 def measure(folder: Path, quick: bool, seconds: float) -> list[dict[str, Any]]:
-    """One section for each model and number of threads.
+    """One section for each model and number of threads: all arms with as many as there are, then some with one.
 
     Parameters
     ----------
     folder : pathlib.Path
         For the stores; each is deleted after its run.
     quick : bool
-        Fewer steps, and one round.
+        Smaller models, and one round.
     seconds : float
-        For all sections together, beyond the least number of rounds.
+        For all sections together, beyond warming up and the least number of rounds.
 
     Returns
     -------
     list of dict
     """
-    shape = Shape(layers=2, size=_quick_size()) if quick else Shape()
-    subjects = (tiny_wan(4 if quick else 20), untrained("wide untrained Wan", shape, 1 if quick else 2))
-    threads = sorted({torch.get_num_threads(), 1}, reverse=True)
-    share = {"tiny-wan": 0.3 / len(threads), "wide untrained Wan": 0.7 / len(threads)}
-    return [_section(subject, count, folder, quick, seconds * share[subject.name]) for subject in subjects for count in threads]
+    wide = Shape(layers=2, size=QUICK_SIZE) if quick else Shape()
+    subjects = ((tiny_wan(2 if quick else 10), 0.3), (untrained("wide untrained Wan", wide, 1 if quick else 2), 0.7))
+    least, found = 1 if quick else 3, list[dict[str, Any]]()
+    for subject, share in subjects:
+        arms = arms_of(subject)
+        found.append(_section(subject, arms, folder, torch.get_num_threads(), seconds * share * 0.6, least))
+        if torch.get_num_threads() > 1:
+            fewer = dict(list(arms.items())[:AT_ONE_THREAD])
+            found.append(_section(subject, fewer, folder, 1, seconds * share * 0.4, least))
+    return found
 
 
-def _quick_size() -> Any:
-    from dit_lens.generation import Size
-
-    return Size(128, 128, 5)
-
-
-def _section(subject: Subject, threads: int, folder: Path, quick: bool, seconds: float) -> dict[str, Any]:
+def _section(
+    subject: Subject, arms: dict[str, Arm], folder: Path, threads: int, seconds: float, least: int
+) -> dict[str, Any]:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         expected = subject.lens.generate(subject.request, decode=False).latents
-        actions = {name: _action(name, arm, folder, expected) for name, arm in arms_of(subject).items()}
-        rounds = run_rounds(actions, seconds, at_least=1 if quick else 3)
+        actions = {name: _action(name, arm, folder, expected) for name, arm in arms.items()}
+        rounds = run_rounds(actions, seconds, at_least=least, warm_up=threads == before)
     finally:
         torch.set_num_threads(before)
     rows = []
@@ -167,7 +170,11 @@ def table(sections: list[dict[str, Any]]) -> str:
 
 def _section_table(section: dict[str, Any]) -> str:
     words = f"{section['model']} ({section['words']}), threads {section['threads']}, rounds {section['rounds']}"
-    lines = [words, f"{'':36}{'model':>6}  {'middle half':12} {'whole':>6} {'processor':>10} {'seconds':>8} {'waited':>7} {'MB':>7}"]
+    lines = [
+        words,
+        f"{'':36}{'model':>6}  {'middle half':12} {'whole':>6} {'processor':>10} "
+        f"{'seconds':>8} {'waited':>7} {'MB':>7}",
+    ]
     for row in section["rows"]:
         model, whole, processor = (row["ratio"][what] for what in WHATS)
         half = f"{model['lower']:.3f}-{model['upper']:.3f}"

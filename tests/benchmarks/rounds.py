@@ -16,7 +16,19 @@ from dataclasses import asdict, dataclass
 from statistics import mean, quantiles
 from typing import Any
 
-__all__ = ["Action", "After", "Round", "Spread", "Visit", "figures", "ratios", "run_rounds", "spread", "summary", "timed"]
+__all__ = [
+    "Action",
+    "After",
+    "Round",
+    "Spread",
+    "Visit",
+    "figures",
+    "ratios",
+    "run_rounds",
+    "spread",
+    "summary",
+    "timed",
+]
 
 
 @dataclass(frozen=True)
@@ -88,7 +100,12 @@ def timed(name: str, action: Action) -> Visit:
 
 
 def run_rounds(
-    actions: Mapping[str, Action], seconds: float, at_least: int = 3, at_most: int = 40, paired: bool = True
+    actions: Mapping[str, Action],
+    seconds: float,
+    at_least: int = 3,
+    at_most: int = 40,
+    paired: bool = True,
+    warm_up: bool = True,
 ) -> list[Round]:
     """Rounds of all alternatives until the time is used up.
 
@@ -100,14 +117,15 @@ def run_rounds(
         No round begins that is not expected to end in time, beyond ``at_least``.
     at_least, at_most : int
         Rounds.
-    paired : bool
+    paired, warm_up : bool
 
     Returns
     -------
     list of Round
     """
     for name, action in actions.items():  # the first run of anything is slow, and is not counted
-        timed(name, action)
+        if warm_up:
+            timed(name, action)
     start, rounds = time.perf_counter(), list[Round]()
     while len(rounds) < at_most:
         spent = time.perf_counter() - start

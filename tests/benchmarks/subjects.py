@@ -7,7 +7,7 @@ grid and tokens are what the real model has at that size.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -36,8 +36,8 @@ class Subject:
         frames, rows, columns = layout.tokens
         experts = len(self.lens.family.denoisers(self.lens.pipeline))
         return (
-            f"{layout.layers} layers, {experts} expert{'s' * (experts > 1)}, {frames} frames of {rows * columns} tokens, "
-            f"{layout.channels} channels, {layout.dtype}, {layout.steps} steps, {' and '.join(layout.branches)}"
+            f"{layout.layers} layers, {experts} expert{'s' * (experts > 1)}, {frames} frames of {rows * columns} "
+            f"tokens, {layout.channels} channels, {layout.dtype}, {layout.steps} steps, {' and '.join(layout.branches)}"
         )
 
 
@@ -49,7 +49,7 @@ class Shape:
     heads: int = 8
     head_channels: int = 64
     feed_forward: int = 2048
-    size: Size = Size(256, 256, 29)
+    size: Size = field(default_factory=lambda: Size(256, 256, 29))
     dtype: torch.dtype = torch.float32
     device: str = "cpu"
 

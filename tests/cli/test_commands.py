@@ -138,16 +138,39 @@ def test_probes_list(dit_lens_command) -> None:
 
 
 def test_models_list(dit_lens_command) -> None:
-    (tiny,) = dit_lens_command("models", "list", "--json").json["models"]
+    record = dit_lens_command("models", "list", "--json").json
+    (tiny,) = record["models"]
     assert tiny["name"] == "tiny-wan"
     assert tiny["size"] == {"height": 64, "width": 64, "frames": 17}
-    assert "tiny-wan" in dit_lens_command("models", "list").out
+    families = {family["name"]: family for family in record["families"]}
+    assert families["wan"]["experts"] == ["transformer", "transformer_2"]
+    assert "WanImageToVideoPipeline" in families["wan"]["pipelines"]
+    assert {"attn1.frames", "x0"} <= set(families["wan"]["sites"])
+    assert families["mochi"]["denoiser"] == "MochiTransformer3DModel"
+    assert "attn1.frames" not in families["mochi"]["sites"]
+    assert not {"x0", "x0.guided"} & set(families["cosmos-2"]["sites"])
+    said = dit_lens_command("models", "list").out
+    assert "tiny-wan" in said
+    assert "MochiTransformer3DModel" in said
 
 
 def test_models_show_names_every_site(dit_lens_command, model: Path) -> None:
     from dit_lens.captures import SITES
 
-    sites = {row["site"]: row for row in dit_lens_command("models", "show", model, "--json").json["sites"]}
+    record = dit_lens_command("models", "show", model, "--json").json
+    sites = {row["site"]: row for row in record["sites"]}
     assert set(sites) == set(SITES)
     assert sites["block.out"]["events"]["layer"] == 10
-    assert "layer 10" in dit_lens_command("models", "show", model).out
+    assert [(row["expert"], row["stack"], row["first"], row["last"]) for row in record["layers"]] == [
+        ("transformer", "blocks", 0, 9),
+        ("transformer_2", "blocks", 0, 9),
+    ]
+    said = dit_lens_command("models", "show", model).out
+    assert "layer 10" in said
+    assert "WanTransformerBlock" in said
+    assert SITES["attn1.out"].place[:60] in said
+
+
+def test_models_show_needs_no_weights(dit_lens_command, model: Path, tmp_path: Path) -> None:
+    shutil.copytree(model, tmp_path / "bare", ignore=shutil.ignore_patterns("*.safetensors"))
+    assert dit_lens_command("models", "show", tmp_path / "bare").out == dit_lens_command("models", "show", model).out

@@ -14,40 +14,46 @@ from cyclopts import App
 
 from dit_lens.cli import app
 from dit_lens.cli.app import INTERRUPTED
-from dit_lens.errors import DitLensError, IncompleteTrace
+from dit_lens.errors import DitLensError, IncompleteTrace, OverBudget
 from dit_lens.probing import ProbeFailed
 
 ROOT = Path(__file__).parents[2]
+REQUEST = {
+    "--batch",
+    "--budget",
+    "--capture",
+    "--device",
+    "--dtype",
+    "--for",
+    "--frames",
+    "--guidance",
+    "--guidance-2",
+    "--height",
+    "--image",
+    "--json",
+    "--negative-prompt",
+    "--out",
+    "--prompt",
+    "--puzzle",
+    "--seed",
+    "--set",
+    "--size",
+    "--steps",
+    "--task",
+    "--video",
+    "--width",
+}
 SURFACE = {
     "analyze": {"STORE", "--figures", "--json", "--out", "--probe", "--set", "--trace"},
     "demo": {"--json", "--model", "--out", "--puzzle", "--seed", "--size", "--steps"},
+    "models check": {"MODEL", "--device", "--dtype", "--frames", "--height", "--json", "--width"},
     "models list": {"--json"},
     "models show": {"MODEL", "--json"},
     "models train": {"MODEL", "--device", "--json", "--out", "--recipe"},
+    "plan": {"MODEL", *REQUEST},
     "probes list": {"--json"},
     "store info": {"STORE", "--json"},
-    "trace": {
-        "MODEL",
-        "--capture",
-        "--device",
-        "--dtype",
-        "--for",
-        "--frames",
-        "--guidance",
-        "--guidance-2",
-        "--height",
-        "--image",
-        "--json",
-        "--negative-prompt",
-        "--out",
-        "--prompt",
-        "--puzzle",
-        "--seed",
-        "--size",
-        "--steps",
-        "--task",
-        "--width",
-    },
+    "trace": {"MODEL", *REQUEST},
 }
 
 
@@ -80,7 +86,7 @@ def test_every_command_has_help(words: str, capsys: pytest.CaptureFixture[str]) 
     assert said.err == ""
 
 
-@pytest.mark.parametrize("words", ["--help", "trace --help", "--version"])
+@pytest.mark.parametrize("words", ["--help", "trace --help", "plan --help", "--version"])
 def test_help_imports_nothing_heavy(words: str) -> None:
     program = (
         "import sys\n"
@@ -113,7 +119,14 @@ def test_training_is_as_quiet_as_the_other_commands(tmp_path: Path) -> None:
 
 def test_the_readme_names_every_exit_code() -> None:
     said = (ROOT / "README.md").read_text(encoding="utf-8").partition("Exit codes: ")[2].partition("\n\n")[0]
-    codes = {0, DitLensError.exit_code, ProbeFailed.exit_code, IncompleteTrace.exit_code, INTERRUPTED}
+    codes = {
+        0,
+        DitLensError.exit_code,
+        ProbeFailed.exit_code,
+        IncompleteTrace.exit_code,
+        OverBudget.exit_code,
+        INTERRUPTED,
+    }
     assert {int(code) for code in re.findall(r"\b\d+\b", said)} == codes
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from PIL import Image
 
 import dit_lens
 from dit_lens.captures import Capture
+from dit_lens.cli.records import RunRecord, UnitRecord, show_units
 from dit_lens.cli.runs import gather_captures
 from dit_lens.errors import DitLensError
 from dit_lens.puzzles import draw_frame, unseen
@@ -26,7 +29,8 @@ class Part(Energy):
     def captures(self):
         return [Capture.parse("block.out:energy[layer=2]")]
 """
-WORDS = "--task fork --size 3 --steps 2 --frames 17 --capture latent --capture block.out:energy[layer=2:4]"
+TASK = "--task fork --size 3 --steps 2 --frames 17"
+WORDS = f"{TASK} --capture latent --capture block.out:energy[layer=2:4]"
 
 
 def test_it_writes_what_was_asked(dit_lens_command, tmp_path: Path, model: Path) -> None:
@@ -129,3 +133,74 @@ def test_an_incomplete_trace_ends_with_3(
     assert said.code == 3
     assert "layer 9" in said.err.splitlines()[-1]
     assert dit_lens.open(tmp_path / "x.zarr").status("fork-3x3-0-seed-0") == "failed"
+
+
+def test_seconds_and_waiting_are_told(dit_lens_command, tmp_path: Path, model: Path) -> None:
+    words = ["trace", model, *WORDS.split(), "--out", tmp_path / "x.zarr"]
+    said = dit_lens_command(*words)
+    (line,) = (line for line in said.out.splitlines() if line.startswith("trace"))
+    assert re.fullmatch(r"trace    fork-3x3-0-seed-0  \(\d+\.\d s, \d+\.\d s of it waiting for the writer, .*\)", line)
+    (unit,) = dit_lens_command(*words, "--json").json["units"]
+    assert (unit["status"], unit["seconds"], unit["waited"]) == ("skipped", None, None)
+    (unit,) = dit_lens_command(*words[:-1], tmp_path / "y.zarr", "--json").json["units"]
+    assert 0 <= unit["waited"] <= unit["seconds"]
+
+
+def test_units_run_in_batches(dit_lens_command, tmp_path: Path, model: Path) -> None:
+    """Three seeds of two puzzles, two at a time: a picture of its own never shares a call."""
+    words = ["--puzzle", "0:2", "--seed", "0:3", "--batch", 2, "--out", tmp_path / "x.zarr", "--json"]
+    units = dit_lens_command("trace", model, *WORDS.split(), *words).json["units"]
+    first, second, alone = {"size": 2, "row": 0}, {"size": 2, "row": 1}, None
+    assert [unit["batch"] for unit in units] == [first, second, alone] * 2
+    assert units[0]["seconds"] == units[1]["seconds"] != units[2]["seconds"]
+    store = dit_lens.open(tmp_path / "x.zarr")
+    assert [store[unit["trace"]].manifest["batch"] for unit in units] == [first, second, alone] * 2
+    assert store["fork-3x3-1-seed-1"].manifest["prompt"] == unseen(1, 3, "fork").prompt
+    rows = [store[f"fork-3x3-0-seed-{seed}"]["latent.raw"].values for seed in (0, 1)]
+    assert not np.array_equal(*rows)
+
+
+def test_a_batch_of_which_a_row_is_missing(dit_lens_command, tmp_path: Path, model: Path) -> None:
+    """All rows run again, and only what is missing is written."""
+    words = ["trace", model, *WORDS.split(), "--seed", "0:2", "--batch", 2, "--out", tmp_path / "x.zarr", "--json"]
+    assert dit_lens_command(*words).code == 0
+    lost, kept = (tmp_path / "x.zarr" / f"fork-3x3-0-seed-{seed}" for seed in (0, 1))
+    before = dit_lens.open(tmp_path / "x.zarr")[lost.name]["latent.raw"].values
+    shutil.rmtree(lost)
+    dates = {file: file.stat().st_mtime_ns for file in kept.rglob("*")}
+    said = dit_lens_command(*words)
+    assert said.code == 0, said.err
+    assert [unit["status"] for unit in said.json["units"]] == ["complete", "skipped"]
+    assert {file: file.stat().st_mtime_ns for file in kept.rglob("*")} == dates
+    after = dit_lens.open(tmp_path / "x.zarr")[lost.name]
+    assert after.manifest["batch"] == {"size": 2, "row": 0}
+    assert np.array_equal(after["latent.raw"].values, before)
+
+
+def test_another_batch_is_another_setting(dit_lens_command, tmp_path: Path, model: Path) -> None:
+    words = ["trace", model, *WORDS.split(), "--seed", "0:2", "--out", tmp_path / "x.zarr"]
+    assert dit_lens_command(*words, "--batch", 2).code == 0
+    said = dit_lens_command(*words)
+    assert said.code == 2
+    assert "got batch None, allowed {'size': 2, 'row': 0}" in said.complaint
+
+
+def test_a_setting_reaches_the_pipeline(dit_lens_command, tmp_path: Path, model: Path) -> None:
+    out = tmp_path / "x.zarr"
+    words = ["trace", model, *TASK.split(), "--capture", "attn2.k[step=0,layer=0]", "--out", out]
+    assert dit_lens_command(*words, "--set", "max_sequence_length=64").code == 0
+    trace = dit_lens.open(out)["fork-3x3-0-seed-0"]
+    assert trace["attn2.k.raw"].sizes["text_token"] == 64
+    assert trace.manifest["extra"] == {"max_sequence_length": 64}
+    said = dit_lens_command(*words)
+    assert said.code == 2
+    assert "got extra {}, allowed {'max_sequence_length': 64}" in said.complaint
+
+
+def test_a_recording_that_was_dropped_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    unit = UnitRecord(trace="a", seed=0, status="complete", seconds=1.25, waited=0.5, anew="got other latents")
+    show_units(RunRecord(store="x.zarr", units=(unit,)))
+    assert capsys.readouterr().out.splitlines() == [
+        "trace    a  (1.2 s, 0.5 s of it waiting for the writer)",
+        "anew     a  (got other latents)",
+    ]

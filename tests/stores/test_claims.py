@@ -14,6 +14,7 @@ import zarr
 
 from dit_lens_stores import (
     ArraySpec,
+    Busy,
     Coordinate,
     Store,
     StoreError,
@@ -114,8 +115,30 @@ def test_zarrs_own_file_is_no_trace_id(store: Store) -> None:
     assert store.traces == ()
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_trace_that_is_being_written_is_refused_until_its_writer_ends(store: Store, resume: bool) -> None:
+    first = begin(store)
+    first.write("x", {"step": 0, "layer": 0}, one())
+    before = content(store.path)
+    for _ in range(2):
+        told = refusal(Busy, lambda: store.begin("t0", [SPEC], [SIGMA], {"seed": 3}, resume=resume))
+        assert told == (
+            f"begin refused trace 't0' in '{store.path}'; got a trace that is being written, allowed one writer at a "
+            f"time; wait until it ends, or choose another id"
+        )
+    assert content(store.path) == before
+    first.fail("stopped")
+    second = begin(store)
+    assert refusal(Busy, lambda: begin(store))
+    del second  # as when its process ends
+    begin(store).fail("stopped")
+
+
 @pytest.mark.parametrize("action", ["write", "set_coordinate", "update_manifest", "set_array_attribute", "fail"])
-def test_a_writer_whose_trace_was_begun_again_is_told_and_damages_nothing(store: Store, action: str) -> None:
+def test_without_locks_a_writer_whose_trace_was_begun_again_is_told_and_damages_nothing(
+    store: Store, action: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dit_lens_stores.claim._lock_folder", lambda folder: -1)
     first = begin(store)
     first.write("x", {"step": 0, "layer": 0}, one())
     second = begin(store)
@@ -144,7 +167,8 @@ def test_a_writer_whose_trace_was_begun_again_is_told_and_damages_nothing(store:
     assert store["t0"]["x"].values.tolist() == [[2, 2], [1, 1]]
 
 
-def test_a_writer_cannot_finish_after_another_has(store: Store) -> None:
+def test_without_locks_a_writer_cannot_finish_after_another_has(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dit_lens_stores.claim._lock_folder", lambda folder: -1)
     writers = [begin(store), begin(store)]
     second = writers[1]
     for event in SPEC.events():

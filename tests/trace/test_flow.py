@@ -105,6 +105,17 @@ def test_a_slow_writer_bounds_the_queue_and_keeps_the_order(tmp_path: Path, writ
     check_complete(tmp_path / "a.zarr")
 
 
+def test_a_small_event_is_written_though_nobody_waits_for_it(writer: TraceWriter) -> None:
+    written = slowed(writer, lambda: None)
+    with Flow() as flow:
+        flow.put(writer, "x", {"step": 0, "layer": 0}, values(0, 0))
+        until = time.monotonic() + 20
+        while flow.queued and time.monotonic() < until:
+            time.sleep(0.01)
+        assert (flow.queued, written) == (0, ORDER[:1])
+    writer.fail("enough")
+
+
 def test_a_fast_writer_lets_nobody_wait(tmp_path: Path, writer: TraceWriter) -> None:
     with Flow() as flow:
         put_all(flow, writer)

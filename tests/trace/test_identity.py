@@ -87,7 +87,7 @@ def test_plain_run_after_a_block_that_died(lens, kit, tmp_path):
     _check_dead(lens, kit, tmp_path / "a.zarr", before, plain, "Boom: inside a block")
 
 
-@pytest.mark.parametrize("method", ["write", "set_coordinate", "update_manifest", "finish"])
+@pytest.mark.parametrize("method", ["write", "note_latents", "update_manifest", "finish"])
 @pytest.mark.parametrize("error", [OSError("no space left"), KeyboardInterrupt()], ids=["disk", "interrupt"])
 def test_plain_run_after_a_writer_that_died(lens, kit, tmp_path, method, error):
     plain = lens.generate(kit.ask())
@@ -113,8 +113,8 @@ def _store_whose_writer_dies(path, method, error):
     def die(*args, **kwargs):
         raise error
 
-    def watched(*args):
-        writer = begin(*args)
+    def watched(*args, **options):
+        writer = begin(*args, **options)
         setattr(writer, method, die)
         return writer
 

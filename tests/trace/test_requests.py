@@ -7,10 +7,11 @@ import json
 
 import numpy as np
 import pytest
-from diffusers import DDIMScheduler
+from diffusers import DDPMWuerstchenScheduler, EDMEulerScheduler
 from PIL import Image
 
 import dit_lens_stores as stores
+from dit_lens.adapters.registry import families
 from dit_lens.cli.failures import BadOption
 from dit_lens.cli.runs import store_at
 from dit_lens.engine.errors import BadRequest, BadSelection, UnknownCapture, UnknownModel, Untraceable
@@ -79,19 +80,20 @@ def test_second_guidance_needs_a_second_expert(kit, tmp_path):
     assert message == "guidance_2 needs a second expert; got 2.0, allowed None for this model; leave it out"
 
 
-def test_x0_needs_a_flow_scheduler(lens, kit, tmp_path):
-    lens.pipeline.scheduler = DDIMScheduler()
+def test_x0_needs_a_formula_for_the_scheduler(lens, kit, tmp_path):
+    lens.pipeline.scheduler = EDMEulerScheduler()
     assert _refused(lens, kit.ask(), tmp_path / "a.zarr", ["x0.guided"]) == (
-        "capture 'x0.guided:raw' needs a flow-matching scheduler; got DDIMScheduler, allowed FlowMatch schedulers or "
-        "prediction_type='flow_prediction'; leave x0 out"
+        "capture 'x0.guided:raw' needs a scheduler with a formula for the clean latent; got EDMEulerScheduler, allowed "
+        "FlowMatch schedulers, prediction_type='flow_prediction', and those of DDPM, DDIM, DPM-Solver and Euler; leave "
+        "x0 out"
     )
 
 
-def test_a_scheduler_without_sigmas_is_refused(lens, kit, tmp_path):
-    lens.pipeline.scheduler = DDIMScheduler()
+def test_a_scheduler_without_noise_levels_is_refused(lens, kit, tmp_path):
+    lens.pipeline.scheduler = DDPMWuerstchenScheduler()
     assert _refused(lens, kit.ask(), tmp_path / "a.zarr", kind=Untraceable) == (
-        "the scheduler cannot be traced; got DDIMScheduler without sigmas, step_index, begin_index, allowed one that "
-        "steps through sigmas, such as UniPCMultistepScheduler; exchange pipeline.scheduler"
+        "the scheduler cannot be traced; got DDPMWuerstchenScheduler without sigmas or alphas_cumprod, allowed one "
+        "that has them, such as UniPCMultistepScheduler; exchange pipeline.scheduler"
     )
 
 
@@ -104,14 +106,54 @@ def test_numbers_of_numpy_are_numbers(lens, kit, tmp_path):
     assert lens.trace(theirs, ["latent"], tmp_path / "a.zarr").trace_id == lens.default_trace_id(ours)
 
 
-def test_bad_captures_write_nothing(lens, kit, tmp_path):
+@pytest.mark.parametrize(
+    ("captures", "kind", "part"),
+    [
+        (["blok.out"], UnknownCapture, "got 'blok.out', "),
+        (["block.out:enrgy"], UnknownCapture, "did you mean 'energy'?"),
+        (["block.out:mean:chanel"], UnknownCapture, "got 'chanel', "),
+        (["block.out@bf16"], UnknownCapture, "did you mean 'bfloat16'?"),
+        (["block.out[lajer=1]"], BadSelection, "did you mean 'layer'?"),
+        (["latent", "block.out[layer=3]"], BadSelection, "allowed 0 to 2 "),
+        (["block.out[step=6]"], BadSelection, "allowed 0 to 5 "),
+        (["block.out[step=4:2]"], BadSelection, "got '4:2', allowed 0 to 5 "),
+        (["block.out[frame=2]"], BadSelection, "allowed 0 to 1 "),
+        (["block.out[y=1,token=0:2]"], BadSelection, "chooses no token; got none of tokens 0 to 1"),
+        (["latent[expert=transformer,step=5]"], BadSelection, "chooses no step; got steps 5, allowed 0 to 2"),
+        (["attn2.words[text_token=1]"], BadSelection, "text_token"),
+        (["attn1.q[head=2]"], BadSelection, "allowed 0 to 1 "),
+        (["block.out:top:25"], BadSelection, "got 25, allowed 24 at most"),
+        (["block.out:gram:4x9"], BadSelection, "got 36, allowed 32 at most"),
+        (["latent:raw", "latent:raw[step=0]"], UnknownCapture, "two captures fill the array latent.raw"),
+        ([], UnknownCapture, "no capture was given"),
+    ],
+)
+def test_bad_captures_write_nothing(lens, kit, tmp_path, captures, kind, part):
+    assert part in _refused(lens, kit.ask(), tmp_path / "a.zarr", captures, kind)
+
+
+def test_a_branch_that_does_not_run_is_refused(lens, kit, tmp_path):
     path = tmp_path / "a.zarr"
-    _refused(lens, kit.ask(), path, ["blok.out"], UnknownCapture)
-    assert "allowed 0 to 2 " in _refused(lens, kit.ask(), path, ["block.out[layer=3]"], BadSelection)
-    assert "allowed 0 to 5 " in _refused(lens, kit.ask(), path, ["block.out[step=6]"], BadSelection)
     message = _refused(lens, kit.ask(guidance=1), path, ["block.out[branch=uncond]"], BadSelection)
     assert "got 'uncond', allowed cond; did you mean 'cond'?" in message
     assert "trace id" in _refused(lens, kit.ask(), path, trace_id="No Good", kind=stores.StoreError)
+
+
+def test_a_site_that_the_family_does_not_give_is_refused(lens, kit, tmp_path):
+    (stack,) = lens.family.stacks
+    bare = dataclasses.replace(stack, probabilities=False)
+    lens.family = dataclasses.replace(lens.family, stacks=(bare,))
+    message = _refused(lens, kit.ask(), tmp_path / "a.zarr", ["attn1.frames"], UnknownCapture)
+    assert message.startswith("capture 'attn1.frames:raw' cannot be recorded from this model; got site attn1.frames, ")
+    assert "allowed block.in, block.out, attn1.out, attn2.out, ffn.out, latent, " in message
+
+
+def test_decoding_that_the_family_cannot_do_is_refused(lens, kit, tmp_path):
+    lens.family = dataclasses.replace(lens.family, decode=None)
+    assert _refused(lens, kit.ask(), tmp_path / "a.zarr", decode=True) == (
+        "latents of family wan cannot be decoded here; got decode=True, allowed False; decode them with the pipeline's "
+        "own autoencoder"
+    )
 
 
 def test_a_path_that_is_not_ours_is_not_touched(lens, kit, tmp_path):
@@ -137,10 +179,10 @@ def test_default_ids_differ_where_requests_differ(lens, kit):
 def test_an_unknown_pipeline_names_the_families():
     with pytest.raises(UnknownModel) as caught:
         Lens(object())
-    assert str(caught.value) == (
-        "no adapter knows this pipeline; got object, allowed wan: WanPipeline, WanImageToVideoPipeline with "
-        "WanTransformer3DModel; add a family through the entry-point group dit_lens.adapters"
-    )
+    message = str(caught.value)
+    assert message.startswith("no adapter knows this pipeline; got object, allowed wan: WanPipeline, ")
+    assert message.endswith("; add a family through the entry-point group dit_lens.adapters")
+    assert all(f"{family.name}: {', '.join(family.pipelines)} with" in message for family in families())
 
 
 def test_experts_of_different_depth_are_refused(lens, kit, tmp_path):

@@ -1,4 +1,4 @@
-"""Where the sites of Wan sit: between the sums of a block, and between blocks; and what they are called in the store."""
+"""Where the sites of Wan sit: between the sums of a block, and between blocks; and their axes in the store."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import dit_lens_stores as stores
 from dit_lens.sites import SITES
 
 from .wan_kept import trace
-from .wan_observer import framed, observed
+from .wan_observer import framed, observed, schedule_of
 from .wan_variants import CHANNELS, HEADS, LAYERS, VARIANTS, ask, look
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -129,12 +129,21 @@ def test_the_store_names_every_axis(tmp_path):
     sites = [*STREAM, "attn1.q", "attn1.k", "attn2.q", "attn2.v", *PROBABILITIES, "latent"]
     result = lens.trace(ask("vace-references", steps=2), sites, tmp_path / "a.zarr")
     trace_of = stores.open_store(tmp_path / "a.zarr")[result.trace_id]
-    whole = {"branch": ["cond", "uncond"], "step": [0, 1], "layer": [0, 1, 2], "frame": [0, 1, 2, 3, 4], "h": list(range(4))}
+    whole = {
+        "branch": ["cond", "uncond"],
+        "step": [0, 1],
+        "layer": [0, 1, 2],
+        "frame": [0, 1, 2, 3, 4],
+        "h": list(range(4)),
+    }
     whole |= {"token": list(range(6)), "head": [0, 1], "text_token": list(range(8)), "key_frame": whole["frame"]}
     whole |= {"channel": list(range(24)), "head_channel": list(range(12)), "key_token": whole["token"]}
     whole |= {"latent_channel": list(range(16)), "w": list(range(6))}
+    timesteps, sigmas, experts = schedule_of(lens.pipeline, VARIANTS["vace-references"], 2)
     for site in sites:
         array = trace_of[f"{site}.raw"]
+        assert (array.timestep.values.tolist(), array.sigma.values.tolist()) == (timesteps, sigmas)
+        assert array.expert.values.tolist() == experts
         assert array.dims == (*SITES[site].event_dims, *SITES[site].value_dims)
         for dim, size in zip(array.dims, array.shape, strict=True):
             assert size == len(whole[dim])

@@ -43,7 +43,7 @@ def test_every_address_once_with_its_labels_and_values(name, guidance, scheduler
     timesteps, sigmas, experts = schedule_of(lens.pipeline, variant, request.steps)
     branches = ("cond",) if guidance == "off" else ("cond", "uncond")
     layers = range(LAYERS + len(variant.options.get("vace_layers", ())))
-    _check_clock(kept, timesteps, sigmas, experts)
+    _check_clock(kept, layout, {"timestep": timesteps, "sigma": sigmas, "expert": experts})
     for site in SITES:
         label = {"branch": branches, "step": range(len(timesteps)), "layer": layers}
         expected = set(product(*(label[d] if d in SITES[site].event_dims else [None] for d in label)))
@@ -54,11 +54,11 @@ def test_every_address_once_with_its_labels_and_values(name, guidance, scheduler
     assert layout.frame_stride == 1
 
 
-def _check_clock(kept, timesteps, sigmas, experts):
-    for fact, expected in (("timestep", timesteps), ("sigma", sigmas), ("expert", experts)):
-        assert [kept.coordinates[fact, step] for step in range(len(expected))] == expected
-        assert kept.manifest[f"{fact}s"] == expected
-    assert len(kept.coordinates) == 3 * len(timesteps)
+def _check_clock(kept, layout, expected):
+    """Planned, reported by the run, and written for every step: all the same."""
+    for fact, values in expected.items():
+        assert list(getattr(layout, f"{fact}s")) == kept.manifest[f"{fact}s"] == values
+    assert all(value == expected[fact][step] for (fact, step), value in kept.coordinates.items())
 
 
 def _check_layers(kept, seen, variant, experts):
@@ -160,7 +160,9 @@ def test_video_to_video_has_the_steps_that_are_left():
 
 
 def test_guidance_of_each_expert_is_its_own():
-    kept, layout, _ = trace(look("t2v-a14b"), ask("t2v-a14b", guidance=2.0, guidance_2=5.0), ["velocity", "velocity.guided"])
+    kept, layout, _ = trace(
+        look("t2v-a14b"), ask("t2v-a14b", guidance=2.0, guidance_2=5.0), ["velocity", "velocity.guided"]
+    )
     assert set(layout.experts) == {"transformer", "transformer_2"}
     for step, expert in enumerate(layout.experts):
         cond, uncond = (kept.of("velocity.raw")[branch, step, None] for branch in ("cond", "uncond"))

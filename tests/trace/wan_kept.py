@@ -13,6 +13,7 @@ from dit_lens.engine.layout import Layout
 from dit_lens.engine.run import run_traced
 from dit_lens.generation import Generation
 from dit_lens.lens import Lens
+from dit_lens.sites import SITES
 
 
 @dataclass
@@ -25,6 +26,15 @@ class Kept:
     writes: dict[tuple[str, Any, Any, Any], Any] = field(default_factory=dict)
     coordinates: dict[tuple[str, int], Any] = field(default_factory=dict)
     manifest: dict[str, Any] = field(default_factory=dict)
+    latents: dict[int, str] = field(default_factory=dict)
+    kept_steps: int = 0
+
+    def note_latents(self, step: int, sha256: str) -> None:
+        assert step == len(self.latents)
+        self.latents[step] = sha256
+
+    def holds(self, array: str, event: dict[str, Any]) -> bool:
+        return False
 
     def write(self, array: str, event: dict[str, Any], values: Any, **_: Any) -> None:
         assert set(event) <= {"branch", "step", "layer"}
@@ -58,13 +68,20 @@ class Kept:
 
 def trace(lens: Lens, request: Generation, captures: list[str] | None = None) -> tuple[Kept, Layout, torch.Tensor]:
     """Trace into memory: what was written, the layout, and the final latents. Without captures every site, raw."""
-    if captures is None:
-        layout = lens.plan(request, ["latent"])[1]
-        from dit_lens.sites import SITES
+    kept, layout, latents = trace_rows(lens, [request], captures)
+    return kept[0], layout, latents[0]
 
+
+def trace_rows(
+    lens: Lens, requests: list[Generation], captures: list[str] | None = None
+) -> tuple[list[Kept], Layout, tuple[torch.Tensor, ...]]:
+    """Trace a batch into memory."""
+    if captures is None:
+        layout = lens.plan(requests[0], ["latent"])[1]
         captures = [site for site in SITES if layout.has(site)]
-    size, layout, resolved = lens.plan(request, captures)
-    kept = Kept()
-    out = run_traced(lens.pipeline, lens.family, Batch((request,), size), layout, resolved, [kept])  # type: ignore[list-item]
-    assert kept.status == "complete"
-    return kept, layout, out.latents[0]
+    size, layout, resolved = lens.plan(requests[0], captures, batch=len(requests))
+    kept = [Kept() for _ in requests]
+    batch = Batch(tuple(requests), size)
+    out = run_traced(lens.pipeline, lens.family, batch, layout, resolved, kept)  # type: ignore[arg-type]
+    assert all(one.status == "complete" for one in kept)
+    return kept, layout, out.latents

@@ -1,8 +1,8 @@
 """What a Wan pipeline computes at every site, found out without the engine.
 
-``forward`` of blocks, of their parts and of the denoisers is patched, and the scheduler's ``step``. The branch of a call
-is told by the prompt that it is given, the step by the steps that were made before; queries and keys are computed again
-from what the attention is called with, turned as complex numbers, and their softmax is taken whole and in float64.
+``forward`` of blocks, of their parts and of the denoisers is patched, and the scheduler's ``step``. The branch of
+a call is told by the prompt that it is given, the step by those that were made before; queries and keys are computed
+again from what the attention is called with, turned as complex numbers, and their softmax is whole and in float64.
 
 Shapes: B rows, F frames, N tokens of a frame, T all tokens, C channels, H heads, D channels of a head, L prompt tokens.
 """

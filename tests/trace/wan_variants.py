@@ -1,4 +1,4 @@
-"""Every way of drawing with Wan, untrained: the stock pipelines, built from their true classes, a few frames of a few tokens.
+"""Every way of drawing with Wan, untrained: the stock pipelines of their true classes, for a few frames of few tokens.
 
 The sides differ (2 x 3 tokens, 3 frames), so that a swap of rows and columns, or of frames and places, cannot pass.
 """

@@ -17,7 +17,6 @@ from dit_lens.testing.adapter.request import small_request
 from dit_lens.testing.adapter.runs import Runs
 from dit_lens.testing.adapter.subject import Subject
 from dit_lens.testing.adapter.tokens import TokenMap
-from dit_lens.testing.errors import AdapterFailed
 
 __all__ = ["check_adapter"]
 
@@ -69,18 +68,9 @@ def check_adapter(
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what a pipeline warns of was said when it was loaded, and is not checked here
         report = _report(pipeline, known, request, getattr(origin, "size", None), Path(folder))
-    if raises and report.failed:
-        raise AdapterFailed(failure_of(report))
+    if raises:
+        report.require()
     return report
-
-
-def failure_of(report: AdapterReport) -> str:
-    """Everything that failed, in one line."""
-    rows = "; ".join(f"{row.name} ({row.seen}; {row.remedy})" for row in report.failed)
-    return (
-        f"the adapter '{report.family}' does not fit {report.pipeline}; got {len(report.failed)} failed of "
-        f"{len(report.checks)} checks, allowed 0: {rows}"
-    )
 
 
 def _report(
@@ -108,7 +98,7 @@ def _rows(runs: Runs) -> Iterator[AdapterCheck]:
     subject, tokens = runs.subject, TokenMap(runs.subject)
     yield _row("clean", partial(structure.clean, subject))
     yield _row("experts", partial(structure.experts, subject))
-    ran = _row("runs", lambda: f"final latents {tuple(runs.plain.shape)}")
+    ran = _row("runs", lambda: f"final latents {tuple(runs.plain.shape)}", "give a request that the pipeline can run")
     yield ran
     if ran.outcome != "passed":
         return
@@ -134,7 +124,7 @@ def _rows(runs: Runs) -> Iterator[AdapterCheck]:
         yield _row(name, check)
 
 
-def _row(name: str, check: _Check) -> AdapterCheck:
+def _row(name: str, check: _Check, remedy: str = _UNKNOWN) -> AdapterCheck:
     """Make one check; whatever it raises breaks it."""
     try:
         return AdapterCheck(name, "passed", check())
@@ -143,7 +133,7 @@ def _row(name: str, check: _Check) -> AdapterCheck:
     except Broken as broken:
         return AdapterCheck(name, "failed", broken.seen, broken.remedy)
     except Exception as error:  # of a pipeline, a foreign family or the engine: all mean that they do not fit
-        return AdapterCheck(name, "failed", " ".join(f"{type(error).__name__}: {error}".split()), _UNKNOWN)
+        return AdapterCheck(name, "failed", " ".join(f"{type(error).__name__}: {error}".split()), remedy)
 
 
 def _described(subjects: list[Subject]) -> str:

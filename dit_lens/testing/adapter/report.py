@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from dit_lens.testing.errors import AdapterFailed
+
 __all__ = ["AdapterCheck", "AdapterReport", "Broken", "Moot"]
 
 Outcome = Literal["passed", "failed", "skipped"]
@@ -68,6 +70,22 @@ class AdapterReport:
         """The rows that failed."""
         return tuple(row for row in self.checks if row.outcome == "failed")
 
+    def require(self) -> None:
+        """Raise if anything failed.
+
+        Raises
+        ------
+        AdapterFailed
+            Naming every row that failed, in one line.
+        """
+        if self.passed:
+            return
+        rows = "; ".join(f"{row.name} ({row.seen}; {row.remedy})" for row in self.failed)
+        raise AdapterFailed(
+            f"the adapter '{self.family}' does not fit {self.pipeline}; got {len(self.failed)} of {len(self.checks)} "
+            f"checks failed, allowed 0: {rows}"
+        )
+
     def __getitem__(self, name: str) -> AdapterCheck:
         """The row of a name."""
         return next(row for row in self.checks if row.name == name)
@@ -86,7 +104,8 @@ class AdapterReport:
         counts = ((outcome, sum(row.outcome == outcome for row in self.checks)) for outcome in _OUTCOMES)
         head = f"{self.family} with {self.pipeline}, {self.request}: " + ", ".join(f"{n} {name}" for name, n in counts)
         width = max((len(row.name) for row in self.checks), default=0)
-        rows = (f"{row.outcome:8} {row.name:{width}}  {'; '.join(filter(None, (row.seen, row.remedy)))}" for row in self.checks)
+        said = ((row, "; ".join(filter(None, (row.seen, row.remedy)))) for row in self.checks)
+        rows = (f"{row.outcome:8} {row.name:{width}}  {words}" for row, words in said)
         return "\n".join([head, *rows])
 
     __repr__ = __str__
@@ -95,11 +114,11 @@ class AdapterReport:
 _OUTCOMES: tuple[Outcome, ...] = ("passed", "failed", "skipped")
 
 
-class Moot(Exception):  # noqa: N818 - not an error: the check has nothing to look at
+class Moot(Exception):
     """A check cannot be made, for the reason that it says."""
 
 
-class Broken(Exception):  # noqa: N818 - becomes a row, never reaches a caller
+class Broken(Exception):
     """A check failed.
 
     Attributes

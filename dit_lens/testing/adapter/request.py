@@ -1,4 +1,4 @@
-"""Make up a small request that a pipeline accepts: two steps, and the least height, width and frames that tell axes apart.
+"""Make up a small request that a pipeline accepts: two steps of the smallest video that tells its axes apart.
 
 A family's check says what its pipeline refuses, so sizes are tried from small to large, with a first frame of noise or
 a video of noise where the pipeline draws from one. Height and width differ where the model allows it, because a grid
@@ -69,10 +69,10 @@ def small_request(
             try:
                 family.check(pipeline, request, at)
             except BadRequest as error:
-                refusal = error
+                refusal = refusal or error
             else:
                 return _for_all_experts(pipeline, family, request, at)
-    raise BadRequest(f"no small request is accepted by {family.name}; {refusal}")
+    raise BadRequest(f"no request that was made up fits {family.name}: {refusal}") from refusal
 
 
 def _sizes(pipeline: Any, made_for: Size, given: Sequence[int | None]) -> Iterator[Size]:
@@ -90,7 +90,7 @@ def _requests(pipeline: Any, size: Size) -> Iterator[Generation]:
     parameters = inspect.signature(type(pipeline).__call__).parameters
     guider = getattr(getattr(pipeline, "guider", None), "guidance_scale", _GUIDANCE)
     plain: dict[str, Any] = {"prompt": _PROMPT, "seed": 0, "steps": _STEPS}
-    extents = {"height": size.height, "width": size.width, "frames": size.frames}
+    plain |= {"height": size.height, "width": size.width, "frames": size.frames}
     given: list[dict[str, Any]] = [{}]
     if "image" in parameters:
         needed = parameters["image"].default is inspect.Parameter.empty
@@ -98,7 +98,7 @@ def _requests(pipeline: Any, size: Size) -> Iterator[Generation]:
     if "video" in parameters:
         given.append({"extra": {"video": [_noise(size, number) for number in range(size.frames)]}})
     for what, guidance in product(given, dict.fromkeys((_GUIDANCE, float(guider), 1.0))):
-        yield Generation(**plain, **extents, **what, guidance=guidance)
+        yield Generation(**plain, **what, guidance=guidance)
 
 
 def _noise(size: Size, seed: int) -> Image.Image:

@@ -150,6 +150,7 @@ class Runs:
 @contextmanager
 def _told(subject: Subject, seen: Seen) -> Iterator[None]:
     """Keep what the denoisers are told of the time, and what they first return."""
+
     def enter(module: Any, args: Any, kwargs: Any) -> None:
         given = signature(type(module).forward).bind(module, *args, **kwargs).arguments
         if isinstance(given.get("timestep"), (torch.Tensor, float, int)):
@@ -179,4 +180,4 @@ def _state(subject: Subject) -> dict[str, Any]:
 
 
 def _apart(one: torch.Tensor, other: torch.Tensor) -> str:
-    return f"up to {float((one.double() - other.double()).abs().max()):.3g}"
+    return f"up to {float((one.cpu().double() - other.cpu().double()).abs().max()):.3g}"

@@ -16,11 +16,12 @@ from dit_lens.adapters.family import Family, Stack
 from dit_lens.captures import SITES, read_captures
 from dit_lens.engine.arrays import array_specs, coordinates
 from dit_lens.engine.batch import Batch
+from dit_lens.engine.errors import Untraceable
 from dit_lens.engine.layout import Layout
 from dit_lens.engine.plan import check_request, plan_layout, plan_size
 from dit_lens.engine.run import run_plain, run_traced
 from dit_lens.engine.solver import finds_clean
-from dit_lens.engine.traceable import check_pipeline
+from dit_lens.engine.traceable import check_attention, check_pipeline
 from dit_lens.generation import Generation, Size
 from dit_lens_stores import create_store
 
@@ -81,10 +82,18 @@ class Subject:
         """Every site that the family gives, in a form that stays small: energies of tokens, and one row of maps."""
         flows = not self.family.preconditioned and finds_clean(self.pipeline.scheduler)
         latents = (*_LATENTS, *(_CLEAN if flows else ()))
-        inside = [site for site in SITES.values() if "layer" in site.event_dims and self.layout.has(site.name)]
+        inside = [site for site in SITES.values() if "layer" in site.event_dims and self._has(site.name)]
         energies = (f"{site.name}:energy" for site in inside if not site.probabilities)
         maps = (f"{site.name}{_ONE_QUERY}" for site in inside if site.probabilities)
         return (*latents, *energies, *maps)
+
+    def _has(self, site: str) -> bool:
+        """Whether the model has a site, and computes it where it can be seen."""
+        try:
+            check_attention(self.pipeline, self.family, [site])
+        except Untraceable:
+            return False
+        return self.layout.has(site)
 
     def stacks(self) -> list[tuple[Stack, list[int]]]:
         """The stacks that have layers, and the numbers of these."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -28,10 +29,10 @@ def swapped(runs: Runs) -> str:
     subject, places = runs.subject, _middles(runs.subject)
     for stack, number in places:
         recorded: list[torch.Tensor] = []
-        with _changed(subject, stack, number, lambda frames, kept=recorded: _kept(kept, frames)):
+        with _changed(subject, stack, number, partial(_kept, recorded)):
             subject.run()
         replay = iter(recorded)
-        with _changed(subject, stack, number, lambda _, values=replay: next(values)):
+        with _changed(subject, stack, number, partial(_next, replay)):
             swapped = subject.run()
         if not torch.equal(swapped, runs.plain):
             raise Broken(f"{stack.path}, layer {number}: its own values give other latents", _REMEDY)
@@ -41,12 +42,22 @@ def swapped(runs: Runs) -> str:
 def live(runs: Runs) -> str:
     """Zeros in place of a layer's values change the latents."""
     subject, places = runs.subject, _middles(runs.subject)
+    dead: list[tuple[Stack, int]] = []
     for stack, number in places:
         with _changed(subject, stack, number, torch.zeros_like):
             zeroed = subject.run()
         if torch.equal(zeroed, runs.plain):
-            raise Broken(f"{stack.path}, layer {number}: zeros give the same latents", _REMEDY)
-    return f"{_named(places)}: zeros change the latents"
+            dead.append((stack, number))
+    unread = [place for place in dead if _is_only_one(subject, place[0])]
+    if len(unread) < len(dead) or len(dead) == len(places):
+        raise Broken(f"{_named(dead)}: zeros give the same latents", _REMEDY)
+    apart = f"; {_named(unread)}, alone in its stack, is read by none" if unread else ""
+    return f"{_named([place for place in places if place not in dead])}: zeros change the latents{apart}"
+
+
+def _is_only_one(subject: Subject, stack: Stack) -> bool:
+    """Of the last layer of hints nobody reads the stream, and it may be the first."""
+    return any(own is stack and len(numbers) == 1 for own, numbers in subject.stacks())
 
 
 def _middles(subject: Subject) -> list[tuple[Stack, int]]:
@@ -57,6 +68,10 @@ def _middles(subject: Subject) -> list[tuple[Stack, int]]:
 def _kept(kept: list[torch.Tensor], frames: torch.Tensor) -> torch.Tensor:
     kept.append(frames.detach().clone())
     return frames
+
+
+def _next(values: Iterator[torch.Tensor], _frames: torch.Tensor) -> torch.Tensor:
+    return next(values)
 
 
 @contextmanager

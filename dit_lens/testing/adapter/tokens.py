@@ -62,7 +62,8 @@ class TokenMap:
                 raise Broken(_difference(path, axis, expected_FN, taken), _REMEDY)
         if "alone" not in how.values():
             raise Broken(f"no stack in which {axis} move alone", _REMEDY)
-        return f"{self._place(axis)}: " + ", ".join(f"{path} {word}" for path, word in how.items())
+        packed = " (the pipeline packs them itself: see latents)" if "(" in self._subject.family.latent else ""
+        return f"{self._place(axis)}: {', '.join(f'{path} {word}' for path, word in how.items())}{packed}"
 
     def velocity(self) -> str:
         """The tokens of a frame (row, column) become that frame (row, column) of the velocity."""
@@ -99,7 +100,8 @@ class TokenMap:
         """A mask of tokens as one of places in the latent."""
         extents = zip(self._subject.layout.latent[1:], mask_of_tokens.shape, strict=True)
         f, h, w = (latent // tokens for latent, tokens in extents)
-        return repeat(mask_of_tokens, "F H W -> (F f) (H h) (W w)", f=f, h=h, w=w)
+        places: torch.Tensor = repeat(mask_of_tokens, "F H W -> (F f) (H h) (W w)", f=f, h=h, w=w)
+        return places
 
     def _passage(self, axis: Axis | None) -> Passage:
         if axis not in self._passages:
@@ -156,12 +158,14 @@ _REMEDY = "correct the family's grid and latent, or video, text, fold and argume
 
 
 def _distance(plain: torch.Tensor, changed: torch.Tensor, axis: int) -> torch.Tensor:
-    return (plain.double() - changed.double()).norm(dim=axis)
+    apart: torch.Tensor = (plain.float() - changed.float()).norm(dim=axis)
+    return apart
 
 
 def _moved(plain_BFNC: torch.Tensor, changed_BFNC: torch.Tensor) -> torch.Tensor:
     """How far each token moved, in the row of the batch where it moved furthest."""
-    return reduce(_distance(plain_BFNC, changed_BFNC, 3), "b f n -> f n", "max")
+    moved: torch.Tensor = reduce(_distance(plain_BFNC, changed_BFNC, 3), "b f n -> f n", "max")
+    return moved
 
 
 def _judged(expected: torch.Tensor, moved: torch.Tensor) -> str:

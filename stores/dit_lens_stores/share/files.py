@@ -1,8 +1,8 @@
 """The files of a store in the order in which they may be copied, so that nobody reads a trace that is not whole.
 
-Chunks go first, then the metadata of their arrays, then that of the traces, and the root with the index last: until it
-is there, a store that is being copied is no store yet, or the one that it was before. What a killed process or somebody
-else left in the folder is not part of the store and is not copied.
+Values go first, then the marks that say what of them is there and the metadata of arrays, then that of the traces, and
+the root with the index last: until it is there, a store that is being copied is no store yet, or the one that it was
+before. What a killed process or somebody else left in the folder is not part of the store and is not copied.
 """
 
 from __future__ import annotations
@@ -19,8 +19,21 @@ from typing import IO
 from dit_lens_stores.errors import Corrupt, NotDone
 from dit_lens_stores.index import read_attributes
 from dit_lens_stores.opening import StoreReader
+from dit_lens_stores.schema import DONE_SUFFIX
 
-__all__ = ["CARD", "CROISSANT", "SUMS", "File", "check_complete", "is_extra", "is_part", "phase_of", "store_files"]
+__all__ = [
+    "CARD",
+    "CROISSANT",
+    "ROOT",
+    "SUMS",
+    "File",
+    "check_complete",
+    "is_extra",
+    "is_part",
+    "phase_of",
+    "store_files",
+    "total",
+]
 
 SUMS, CARD, CROISSANT = "SHA256SUMS", "README.md", "croissant.json"
 ROOT = "zarr.json"
@@ -79,17 +92,18 @@ class File:
 
 
 def phase_of(key: str) -> int:
-    """Tell how late a file may be copied: 0 chunks, 1 arrays, 2 traces, 3 what goes with a store, 4 its root.
+    """Tell how late a file may be copied: 0 values, 1 marks and arrays, 2 traces, 3 what goes with a store, 4 its root.
 
     Examples
     --------
-    >>> [phase_of(key) for key in ("t0/x/c/0/0", "t0/x/zarr.json", "t0/zarr.json", "README.md", "zarr.json")]
+    >>> [phase_of(key) for key in ("t0/x/c/0/0", "t0/x_done/c/0", "t0/zarr.json", "README.md", "zarr.json")]
     [0, 1, 2, 3, 4]
     """
     if is_extra(key):
         return 3
-    depth = key.count("/") if key.rpartition("/")[2] == ROOT else -1
-    return {0: 4, 1: 2, 2: 1}.get(depth, 0)
+    if key.rpartition("/")[2] == ROOT:
+        return {0: 4, 1: 2}.get(key.count("/"), 1)
+    return int(f"{DONE_SUFFIX}/c/" in f"{key}/")
 
 
 def is_extra(key: str) -> bool:
@@ -155,7 +169,8 @@ def check_complete(store: StoreReader, action: str, remedy: str) -> None:
     if unfinished:
         shown = ", ".join(unfinished[:3]) + (f" and {len(unfinished) - 3} more" if len(unfinished) > 3 else "")
         raise NotDone(
-            f"{action} refused '{store.url}'; got traces that are not complete ({shown}), allowed complete ones; {remedy}"
+            f"{action} refused '{store.url}'; got traces that are not complete ({shown}), allowed complete ones; "
+            f"{remedy}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Where a store is pushed to: buckets through obstore, whatever fsspec knows, and the Hub (`dit_lens_stores.share.hub`).
+"""Where a store is pushed to: buckets through obstore, and whatever fsspec knows; the Hub has a module of its own.
 
 A target lists what it holds, with whatever it knows of the content, takes files, and gives small ones back. A file that
 is there with the same size and the same hash is not sent again, so a push that was interrupted goes on where it
@@ -42,9 +42,17 @@ class Found:
 
 
 class Target(ABC):
-    """Takes the files of a store; made by `target_of`."""
+    """Takes the files of a store; made by `target_of`.
+
+    Attributes
+    ----------
+    name : str
+    atomic : bool
+        Whether files that are sent together become visible together.
+    """
 
     name: str
+    atomic: ClassVar[bool] = False
 
     @abstractmethod
     def files(self) -> dict[str, Found]:
@@ -67,8 +75,8 @@ class Target(ABC):
         """The commit that was made, where there are such."""
         return None
 
-    def prepare(self) -> None:
-        """Make the place ready to take files."""
+    def prepare(self) -> None:  # noqa: B027
+        """Make the place ready to take files; most are."""
 
 
 class _ByFile(Target):
@@ -160,9 +168,13 @@ class ObjectTarget(_ByFile):
         except (known.PermissionDeniedError, known.UnauthenticatedError, PermissionError) as error:
             raise no_access(self.name, error, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from None
         except (known.BaseError, OSError, ValueError) as error:
-            if "credential" in str(error).lower() or "169.254." in str(error):  # it looked for a cloud machine's own
+            if "credential" in str(error).lower() or "/latest/api/token" in str(error):  # it looked for a cloud machine's own
                 raise no_access(
                     self.name, "no credentials", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                ) from None
+            if "NoSuchBucket" in str(error):
+                raise Unreachable(
+                    f"push to '{self.name}' stopped; got no such bucket, allowed one that is there; make it first"
                 ) from None
             raise failed(self.name, error) from None  # obstore itself has asked again for minutes
 
@@ -232,7 +244,7 @@ class FsspecTarget(_ByFile):
             raise failed(self.name, error) from None
 
 
-def target_of(url: str) -> Target:
+def target_of(url: str, private: bool = False) -> Target:
     """Find the target that an address names.
 
     Parameters
@@ -240,6 +252,8 @@ def target_of(url: str) -> Target:
     url : str
         ``hf://datasets/OWNER/NAME[@REVISION][/FOLDER]``, ``s3://BUCKET/FOLDER`` and its kin, ``file://``,
         ``memory://`` and whatever else fsspec knows.
+    private : bool
+        Make a repository of the Hub that is not there yet a private one.
 
     Returns
     -------
@@ -265,7 +279,7 @@ def target_of(url: str) -> Target:
     if scheme == "hf":
         from dit_lens_stores.share.hub import HubTarget
 
-        return HubTarget(url)
+        return HubTarget(url, private=private)
     if scheme in ("http", "https"):
         raise unknown_scheme(url, "a web server, which is only read")
     return ObjectTarget(url) if scheme in _OBJECT_SCHEMES else FsspecTarget(url)

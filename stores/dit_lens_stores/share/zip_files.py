@@ -1,4 +1,4 @@
-"""Pack a store into one zip that is read in place, and unpack it again.
+"""One zip of many files, the same bytes each time.
 
 Members are stored, not compressed (their bytes are compressed already), so a part of one is a part of the zip. Names
 are sorted and dates fixed: the same store gives the same zip, to the byte. The zip is written under another name and
@@ -11,7 +11,6 @@ import os
 import shutil
 import zipfile
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from dit_lens_stores.errors import StoreExists
@@ -94,6 +93,5 @@ def _rename(partial: Path, target: Path) -> None:
     except FileExistsError:
         check_new(target, "pack")
     except OSError:  # a file system without hard links
-        with suppress(FileNotFoundError):
-            check_new(target, "pack")
-            partial.rename(target)
+        check_new(target, "pack")
+        partial.rename(target)

@@ -1,0 +1,239 @@
+"""Fetch a store, or a part of one, into a new folder.
+
+A whole store comes file by file into ``OUT.partial``, each looked at by its hash; what is there already is not fetched
+again, so the same command goes on where a killed one stopped. When all is there the folder gets its name, so nobody
+ever opens half a store. A part comes through the reader and is written anew, see `dit_lens_stores.share.slicing`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dit_lens_stores.claim import locked
+from dit_lens_stores.errors import Corrupt, StoreExists
+from dit_lens_stores.log import add_to_log, log_of
+from dit_lens_stores.opening import StoreReader
+from dit_lens_stores.places import LocalPlace, Place, side_by_side
+from dit_lens_stores.remote import shown
+from dit_lens_stores.root import create_store, open_store
+from dit_lens_stores.share.checks import check_structure
+from dit_lens_stores.share.choosing import parse_selection
+from dit_lens_stores.share.files import ROOT, File, phase_of
+from dit_lens_stores.share.slicing import Slice, copy_slice, manifest_of_part
+from dit_lens_stores.share.sources import Source, find_source, pin
+
+__all__ = ["Pulled", "pull"]
+
+Tell = Callable[[int, int], None]
+PART = 16 * 2**20
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What was fetched.
+
+    Attributes
+    ----------
+    store : pathlib.Path
+    source : str
+    revision : str or None
+        The commit that it was fetched from, where there are such.
+    traces, files, size : int
+        What is there now.
+    fetched_files : int
+        Of them, what was not there yet; of a part, all.
+    """
+
+    store: Path
+    source: str
+    revision: str | None
+    traces: int
+    files: int
+    size: int
+    fetched_files: int
+
+
+def pull(
+    source: str | Path,
+    out: str | Path,
+    *,
+    select: str = "",
+    traces: Sequence[str] = (),
+    arrays: Sequence[str] = (),
+    check: Callable[[StoreReader], None] = check_structure,
+    tell: Tell = lambda done, size: None,
+) -> Pulled:
+    """Fetch a store, or a part of one.
+
+    Parameters
+    ----------
+    source : str or pathlib.Path
+        A folder, a zip, or an address; of the Hub with or without ``@REVISION``.
+    out : str or pathlib.Path
+        A new folder. One that holds the whole store already is left as it is.
+    select : str
+        Such as ``step=0:3,layer=2``: fetch only what is touched, into a smaller store.
+    traces, arrays : sequence of str
+        Only these.
+    check : callable
+        Called with the store that was fetched; raises if it is not whole.
+    tell : callable
+        Called with (bytes done, bytes in all).
+
+    Returns
+    -------
+    Pulled
+
+    Raises
+    ------
+    NotAStore
+        If there is no store.
+    StoreExists
+        If something else is at ``out``.
+    Corrupt
+        If what came is not what was pushed.
+    Unreachable
+        If the source does not answer; the same call goes on.
+
+    Examples
+    --------
+    >>> from dit_lens_stores import create_store
+    >>> made = create_store(getfixture("tmp_path") / "a.zarr")
+    >>> pull(made.path, getfixture("tmp_path") / "b.zarr").fetched_files
+    1
+    >>> pull(made.path, getfixture("tmp_path") / "b.zarr").fetched_files
+    0
+    """
+    out, part = Path(out), Slice(parse_selection(select), tuple(traces), tuple(arrays))
+    if part.empty:
+        return _pull_whole(find_source(source), out, check, tell)
+    return _pull_part(source, out, part, tell)
+
+
+def _pull_whole(source: Source, out: Path, check: Callable[[StoreReader], None], tell: Tell) -> Pulled:
+    if os.path.lexists(out):
+        return _already_there(source, out)
+    partial = out.with_name(out.name + ".partial")
+    partial.mkdir(parents=True, exist_ok=True)
+    with locked(partial):
+        if not partial.is_dir():  # another process has fetched it all while this one waited
+            return _already_there(source, out)
+        _drop_others(partial, source)
+        fetched = _fetch_all(source, partial, tell)
+        check(StoreReader(LocalPlace(partial)))
+        partial.rename(out)
+    add_to_log(out, "pull", source=source.name, revision=source.revision, files=fetched)
+    return _pulled(out, source.name, source.revision, fetched)
+
+
+def _already_there(source: Source, out: Path) -> Pulled:
+    if out.is_dir() and all(_same(source, key, out / key) for key in source.files):
+        return _pulled(out, source.name, source.revision, 0)
+    raise StoreExists(
+        f"pull refused '{out}'; got something else that is there already, allowed a new path, or the same store; "
+        f"choose another path"
+    )
+
+
+def _same(source: Source, key: str, path: Path) -> bool:
+    if source.place.remote:
+        return source.same(key, path)
+    return path.is_file() and _content(source.place, key) == path.read_bytes()
+
+
+def _content(place: Place, key: str) -> bytes | None:
+    size = place.size(key)
+    return None if size is None else place.read_range(key, 0, size)
+
+
+def _drop_others(partial: Path, source: Source) -> None:
+    """Delete what an earlier attempt has left that is not part of the store, as it is now."""
+    for folder, _, names in os.walk(partial):
+        for name in names:
+            path = Path(folder, name)
+            if path.relative_to(partial).as_posix() not in source.files:
+                path.unlink()
+
+
+def _fetch_all(source: Source, partial: Path, tell: Tell) -> int:
+    size, done, fetched = sum(found.size for found in source.files.values() if found), 0, 0
+
+    def fetch(key: str) -> tuple[int, bool]:
+        path = partial / key
+        new = not _same(source, key, path)
+        if new:
+            _fetch(source, key, path)
+        return path.stat().st_size, new
+
+    keys = sorted(source.files, key=lambda key: (phase_of(key), key))
+    for at in range(0, len(keys), 64):
+        for length, new in side_by_side(source.place, fetch, keys[at : at + 64]):
+            done, fetched = done + length, fetched + new
+        tell(done, max(size, done))
+    return fetched
+
+
+def _fetch(source: Source, key: str, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    found = source.files[key]
+    size = source.place.size(key) if found is None else found.size
+    try:
+        with beside.open("wb") as file:
+            for at in range(0, size or 0, PART):
+                file.write(source.place.read_range(key, at, min(PART, (size or 0) - at)) or b"")
+        _check_came(source, key, beside)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _check_came(source: Source, key: str, path: Path) -> None:
+    found = source.files[key]
+    whole = found is None or found.size == path.stat().st_size
+    if not whole or (key in source.sums and File(key, path).sha256 != source.sums[key]):
+        raise Corrupt(
+            f"pull of '{source.name}' stopped at '{key}'; got other bytes than were pushed, allowed those that "
+            f"SHA256SUMS names; run the same command again, or push the store again"
+        )
+
+
+def _pull_part(source: str | Path, out: Path, part: Slice, tell: Tell) -> Pulled:
+    if os.path.lexists(out):
+        raise StoreExists(
+            f"pull refused '{out}'; got something that is there already, allowed a new path; choose another path"
+        )
+    place, revision = pin(source)
+    name = shown(str(source)) if place.remote else Path(source).name
+    partial = out.with_name(out.name + ".partial")
+    lineage = {"source": name, "revision": revision}
+    opened = open_store(place)
+    _drop_if_other(partial, opened, part, lineage)
+    copy_slice(opened, create_store(partial), part, lineage, tell)
+    log_of(partial).unlink(missing_ok=True)
+    partial.rename(out)
+    add_to_log(out, "pull", **lineage, **part.as_json())
+    files = sum(path.is_file() for path in out.rglob("*"))
+    return _pulled(out, name, revision, files)
+
+
+def _drop_if_other(partial: Path, source: StoreReader, part: Slice, lineage: Mapping[str, Any]) -> None:
+    """Delete what an earlier attempt has left if it was to become something else."""
+    if not (partial / ROOT).is_file():
+        return
+    left = open_store(partial)
+    for trace_id in left.traces:
+        manifest = left.get(trace_id, partial=True).manifest
+        if trace_id not in source or manifest != manifest_of_part(source[trace_id], part, lineage):
+            shutil.rmtree(partial)
+            return
+
+
+def _pulled(out: Path, source: str, revision: str | None, fetched: int) -> Pulled:
+    files = [path.stat().st_size for path in out.rglob("*") if path.is_file()]
+    return Pulled(out, source, revision, len(open_store(out)), len(files), sum(files), fetched)

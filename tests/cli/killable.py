@@ -2,7 +2,7 @@
 
 Run as a program, this loads a model, says ``ready``, and then takes one JSON line a command: ``words``, the file that
 ``stderr`` goes to, and ``file_bytes``, the largest file that the command may write. It forks, tells the child's process
-number, and when the child has ended its exit status, negative for a signal.
+number, and when the child has ended its exit status, negative for a signal. A list of such lines is run all at once.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 HERE = Path(__file__).parent
 
@@ -35,7 +35,7 @@ class Running:
     def wait(self) -> int:
         """Wait for its exit status."""
         assert self._process.stdout is not None
-        return int(self._process.stdout.readline())
+        return int(json.loads(self._process.stdout.readline())[0])
 
     @property
     def complaint(self) -> str:
@@ -52,13 +52,27 @@ class Forker:
 
     def start(self, *words: object, file_bytes: int = 0) -> Running:
         """Start a command line."""
-        assert self.process.stdin is not None
         assert self.process.stdout is not None
         stderr = self.folder / "stderr"
         order = {"words": [str(word) for word in words], "stderr": str(stderr), "file_bytes": file_bytes}
-        self.process.stdin.write(json.dumps(order) + "\n")
+        self._order([order])
+        return Running(json.loads(self.process.stdout.readline())[0], stderr, self.process)
+
+    def together(self, *commands: list[object]) -> list[int]:
+        """Run command lines at the same time; their exit statuses."""
+        assert self.process.stdout is not None
+        self._order(
+            {"words": [str(word) for word in words], "stderr": str(self.folder / f"stderr-{number}"), "file_bytes": 0}
+            for number, words in enumerate(commands)
+        )
+        self.process.stdout.readline()
+        codes: list[int] = json.loads(self.process.stdout.readline())
+        return codes
+
+    def _order(self, orders: Iterable[dict[str, Any]]) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(list(orders)) + "\n")
         self.process.stdin.flush()
-        return Running(int(self.process.stdout.readline()), stderr, self.process)
 
     def run(self, *words: object, file_bytes: int = 0) -> tuple[int, str]:
         """Run a command line to its end; its exit status and last complaint."""
@@ -93,12 +107,9 @@ def _serve(model: str) -> None:
     command.load_quietly = lambda *_, **__: lens
     print("ready", flush=True)
     for line in sys.stdin:
-        order = json.loads(line)
-        if not (pid := os.fork()):
-            _obey(**order)
-        print(pid, flush=True)
-        _, status = os.waitpid(pid, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
+        pids = [os.fork() or _obey(**order) for order in json.loads(line)]
+        print(json.dumps(pids), flush=True)
+        print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]), flush=True)
 
 
 def _load(model: str) -> Any:
@@ -112,7 +123,7 @@ def _load(model: str) -> Any:
     return look(build())
 
 
-def _obey(words: list[str], stderr: str, file_bytes: int) -> None:
+def _obey(words: list[str], stderr: str, file_bytes: int) -> NoReturn:
     code = 70
     try:
         import resource

@@ -169,21 +169,38 @@ def test_a_target_that_cannot_be_written_is_refused(whole: SimpleNamespace, tmp_
 
 def test_a_trace_that_is_being_written_is_refused(whole: SimpleNamespace, tmp_path: Path) -> None:
     out = tmp_path / "s.zarr"
+    first = sorted(name for name in whole.bytes if name.endswith("-0/zarr.json"))[0]
     running = whole.forks.start(*whole.words, "--out", out)
-    while not (out.exists() and stores.open_store(out).traces):
-        time.sleep(0.01)
-    running.send(signal.SIGSTOP)
-    try:
-        trace_id = stores.open_store(out).traces[0]
-        spec = stores.ArraySpec("x", ("step",), {"step": (0,)}, ("step",))
-        before = content(out)
-        with pytest.raises(stores.Busy, match="got a trace that is being written"):
-            stores.create_store(out).begin(trace_id, [spec], [], {}, resume=True)
-        assert content(out) == before
-    finally:
-        running.send(signal.SIGCONT)
+    while not (out / first).exists():
+        time.sleep(0.002)
+    spec = stores.ArraySpec("x", ("step",), {"step": (0,)}, ("step",))
+    with pytest.raises(stores.Busy, match="got a trace that is being written"):
+        stores.create_store(out).begin(Path(first).parts[0], [spec], [], {}, resume=True)
     assert running.wait() == 0
     assert content(out) == whole.bytes
+
+
+def test_of_two_equal_commands_at_once_one_is_refused(whole: SimpleNamespace, tmp_path: Path) -> None:
+    command = [*whole.words, "--out", tmp_path / "s.zarr"]
+    codes = whole.forks.together(command, command)
+    told = [(whole.forks.folder / f"stderr-{number}").read_text().splitlines()[-1] for number in range(2)]
+    refused = [said for code, said in zip(codes, told, strict=True) if code]
+    assert sorted(codes) == [0, 2], told
+    assert "got a trace that is being written, allowed one writer at a time" in refused[0]
+    assert content(tmp_path / "s.zarr") == whole.bytes
+
+
+def test_eight_processes_add_to_one_store_at_once(whole: SimpleNamespace, tmp_path: Path) -> None:
+    words = [word for word in whole.words if word not in ("--seed", "0:2")]
+    alone, out = tmp_path / "alone" / "s.zarr", tmp_path / "s.zarr"
+    assert whole.forks.run(*words, "--seed", "0:8", "--out", alone)[0] == 0
+    codes = whole.forks.together(*([*words, "--seed", seed, "--out", out] for seed in range(8)))
+    assert codes == [0] * 8
+    store, reference = stores.open_store(out), stores.open_store(alone)
+    assert sorted(store.traces) == sorted(reference.traces)
+    assert store.index == reference.index
+    for trace_id in store:
+        assert content(out / trace_id) == content(alone / trace_id)
 
 
 def test_other_settings_are_refused(whole: SimpleNamespace, tmp_path: Path) -> None:

@@ -204,7 +204,11 @@ def serve_hub() -> Iterator[Hub]:
 
         def handle_any(self) -> None:
             body = self._chunked() if "chunked" in self.headers.get("Transfer-Encoding", "") else self._sized()
-            status, content, headers = hub.answer(self.command, self.path, body, self.headers)
+            try:
+                status, content, headers = hub.answer(self.command, self.path, body, self.headers)
+            except ConnectionError:
+                self.close_connection = True
+                return
             self.send_response(status)
             for name, value in ({"Content-Length": str(len(content)), "Content-Type": "application/json"} | headers).items():
                 self.send_header(name, value)

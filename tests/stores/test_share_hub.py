@@ -20,7 +20,12 @@ from dit_lens_stores.share import pull, push, target_of
 from .hub_server import Hub, serve_hub
 from .shared import ENERGY, LICENCE, add_trace, content, make_store, of_store
 
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # how huggingface_hub calls its client
 REPO, URL = "me/traces", "hf://datasets/me/traces"
+
+
+class Gone(ConnectionError):
+    """Whoever asked is not there any more."""
 
 
 @pytest.fixture
@@ -114,7 +119,7 @@ def test_a_killed_push_goes_on_in_another_process(hub: Hub, made: Store) -> None
         if number == 2 and not reached.is_set():
             reached.set()
             go_on.wait(60)
-            raise ConnectionAbortedError
+            raise Gone
 
     hub.before_commit = hold
     code = (

@@ -1,0 +1,99 @@
+"""What should not be published is found, named by its place, and not repeated in the message."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dit_lens_stores import Store, create_store, open_store
+from dit_lens_stores.share import PrivateContent, find_private, push
+from dit_lens_stores.share.files import File, store_files
+from dit_lens_stores.share.scan import names_of_this_machine
+
+from .shared import LICENCE, add_trace, make_store
+
+SECRETS = {
+    "hf_" + "a" * 34: "a Hugging Face token",
+    "AKIA" + "Q" * 16: "an AWS access key",
+    "ghp_" + "b" * 36: "a GitHub token",
+    "sk-proj-" + "c" * 40: "an API key",
+    "-----BEGIN OPENSSH PRIVATE KEY-----": "a private key",
+    "https://me:pass@example.org/x": "an address with a password",
+    "ada@example.org": "an e-mail address",
+    "/home/ada/models/wan": "an absolute path",
+    "see /scratch/x/first.png": "an absolute path",
+    "C:\\Users\\ada": "an absolute path",
+    "~/models/wan": "an absolute path",
+    "file:///data/x": "an absolute path",
+}
+HARMLESS = (
+    "Draw the way through the maze, and/or the key.",
+    "the root of the tree, 3/4 of it, at 1/2/3",
+    "Wan-AI/Wan2.2-I2V-A14B-Diffusers",
+    "https://huggingface.co/datasets/me/traces",
+    "hf_hub",
+    "sk-learn, a task-like name",
+    "block.out:mean:frame+token@float16[step=0:3]",
+    "0f" * 32,
+    "a dog @ the park",
+)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Store:
+    return make_store(tmp_path / "a.zarr", 1)
+
+
+@pytest.mark.parametrize(("text", "what"), SECRETS.items())
+def test_each_kind_is_found_and_not_repeated(text: str, what: str) -> None:
+    file = File("t0/zarr.json", data=json.dumps({"attributes": {"manifest": {"extra": [{"note": text}]}}}).encode())
+    found = [one for one in find_private([file], {}) if one.what == what]
+    assert [one.place for one in found] == ["t0/zarr.json: attributes.manifest.extra[0].note"]
+    assert text not in str(found[0])
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_plain_words_are_not_found(text: str) -> None:
+    assert find_private([File("t0/zarr.json", data=json.dumps({"a": text, text: 1}).encode())], {"ada": "a name"}) == []
+
+
+def test_keys_and_names_are_looked_at(tmp_path: Path) -> None:
+    assert find_private([File("zarr.json", data=json.dumps({"ada": 1}).encode())], {"ada": "the user name"})
+    assert find_private([File("maze-ada-1/x/c/0")], {"ada": "the user name"})[0].place == "the name 'maze-ada-1/x'"
+    assert not find_private([File("adagio/x/c/0")], {"ada": "the user name"})
+
+
+def test_the_names_of_this_machine_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("getpass.getuser", lambda: "lovelace")
+    monkeypatch.setattr("platform.node", lambda: "engine7.example.org")
+    known = names_of_this_machine()
+    assert known["lovelace"] == "the user name"
+    assert known["engine7"] == known["engine7.example.org"] == "the host name"
+
+
+def test_a_store_with_a_secret_is_refused_and_nothing_sent(made: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_trace(made, "t1", 1, data="/home/ada/vbvr/first.png")
+    with pytest.raises(PrivateContent) as caught:
+        push(made.path, "memory://private/a.zarr", license=LICENCE)
+    assert str(caught.value) == (
+        f"push refused '{made.path}'; got an absolute path '/home/...' in t1/zarr.json: attributes.manifest.data, "
+        f"allowed nothing private; take it out and trace again, or push knowingly with --allow-private"
+    )
+    assert caught.value.exit_code == 2
+    with pytest.raises(ValueError, match="no store at"):
+        open_store("memory://private/a.zarr")
+    assert push(made.path, "memory://private/a.zarr", license=LICENCE, allow_private=True).sent_files
+
+
+def test_words_in_coordinates_are_looked_at(made: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("getpass.getuser", lambda: "transformer_2")
+    with pytest.raises(PrivateContent, match=r"got the user name 'transf\.\.\.' in t0/expert"):
+        push(made.path, "memory://private/b.zarr", license=LICENCE)
+
+
+def test_what_we_write_ourselves_is_not_private(tmp_path: Path) -> None:
+    store = create_store(tmp_path / "a.zarr")
+    add_trace(store, "maze-5-0.seed-3", 0)
+    assert find_private(store_files(store)) == []

@@ -1,11 +1,11 @@
-"""Make Blosc frames from runs of blocks, byte for byte those that blosc makes of a whole chunk.
+"""Make Blosc frames of chunks; those of bfloat16 from their bit patterns, byte for byte as blosc makes them of float32.
 
 A frame is a header of 16 bytes, the place of each block, and the blocks; under the bit shuffle a block holds one stream
 (its length, then lz4) for each byte that a value has, because the bit planes of each byte are compressed alone. A
 float32 that is a bfloat16 has two bytes of zeros. The streams of the other two are what blosc makes of the 16-bit
 patterns, and those of the zeros are always the same: so a chunk of patterns becomes the frame of the float32 that they
-stand for in half the time, and the patterns need not be widened. A chunk is coded in runs of whole blocks, whose
-results stay in the processor's cache, and its frame is handed on in pieces, without a copy.
+stand for in two thirds of the time, and the patterns need not be widened. The frame is handed on in pieces, without a
+copy.
 
 What comes after the last whole block is coded by blosc in another way; it is left to blosc, with that block. So is
 everything that does not compress, which blosc stores as it is.
@@ -57,8 +57,8 @@ class FrameCoder:
 
     def __init__(self, blosc: Mapping[str, Any]) -> None:
         self._size, self._level = int(blosc["typesize"]), int(blosc["clevel"])
-        self._in_runs = (blosc["cname"], blosc["shuffle"]) == ("lz4", "bitshuffle") and self._size in (2, 4)
-        shuffle, block = _SHUFFLES[blosc["shuffle"]], BLOCK if self._in_runs else 0
+        self._spliced = (blosc["cname"], blosc["shuffle"], self._size) == ("lz4", "bitshuffle", 4)
+        shuffle, block = _SHUFFLES[blosc["shuffle"]], BLOCK if self._spliced else 0
         self._blosc = Blosc(blosc["cname"], self._level, shuffle, block, typesize=self._size)
 
     def encode(self, values: Values) -> list[Buffer]:
@@ -70,21 +70,25 @@ class FrameCoder:
             One-dimensional and little-endian. uint16 where stored values have four bytes: bit patterns of bfloat16,
             which stand for float32.
         """
-        patterns = self._size == 4 and values.dtype == np.uint16
-        if self._in_runs and len(values) >= 2 * BLOCK and (pieces := self._coded_in_runs(values, patterns)):
+        if self._size != 4 or values.dtype != np.uint16:
+            return _ordered(self._blosc.encode(values.view(np.uint8)))
+        if self._spliced and len(values) >= 2 * BLOCK and (pieces := self._splice(values)):
             return pieces
-        return _ordered(self._blosc.encode(_bytes_of(values, patterns)))
+        return _ordered(self._widened(values))
 
-    def _coded_in_runs(self, values: Values, patterns: bool) -> list[Buffer]:
-        """Put a frame together; none if something in it does not compress."""
-        coder, zeros = (_of_patterns(self._level), _zeros(self._level)) if patterns else (self._blosc, b"")
+    def _splice(self, values: Values) -> list[Buffer]:
+        """Put a frame together from patterns; nothing if some of them do not compress."""
+        coder, zeros = _of_patterns(self._level), _zeros(self._level)
         head, tail = np.split(values, [len(values) // BLOCK * BLOCK - BLOCK])
         runs = [coder.encode(head[at : at + RUN * BLOCK]) for at in range(0, len(head), RUN * BLOCK)]
-        last = self._blosc.encode(_bytes_of(tail, patterns))
+        last = self._widened(tail)
         if any(frame[2] & _STORED for frame in (*runs, last)):
             return []
-        blocks: list[list[Buffer]] = [[zeros, block] if patterns else [block] for run in runs for block in _blocks(run)]
-        return _frame(last, len(values) * self._size, [*blocks, *([block] for block in _blocks(last))])
+        blocks: list[list[Buffer]] = [[zeros, block] for run in runs for block in _blocks(run)]
+        return _frame(last, len(values) * 4, [*blocks, *([block] for block in _blocks(last))])
+
+    def _widened(self, patterns: Values) -> bytes:
+        return bytes(self._blosc.encode(decode(patterns, "bits").view(np.uint8)))
 
 
 @cache
@@ -99,21 +103,23 @@ def _zeros(level: int) -> bytes:
     return bytes(block[: len(block) // 2])
 
 
-def _bytes_of(values: Values, patterns: bool) -> Values:
-    return (decode(values, "bits") if patterns else values).view(np.uint8)
+def _starts(frame: bytes) -> list[int]:
+    _, nbytes, block, _ = _HEADER.unpack_from(frame)
+    starts: list[int] = np.frombuffer(frame, "<u4", -(-nbytes // block), _HEADER.size).tolist()
+    return starts
 
 
 def _blocks(frame: bytes) -> list[memoryview]:
-    """Take a frame apart, in the order of the values: blosc's own threads put blocks down as they come."""
-    _, nbytes, block, size = _HEADER.unpack_from(frame)
-    starts = np.frombuffer(frame, "<u4", -(-nbytes // block), _HEADER.size).tolist()
+    """Take a frame apart, in the order of the values."""
+    starts = _starts(frame)
     rising, view = sorted(starts), memoryview(frame)
-    ends = dict(zip(rising, [*rising[1:], size], strict=True))
+    ends = dict(zip(rising, [*rising[1:], len(frame)], strict=True))
     return [view[start : ends[start]] for start in starts]
 
 
 def _ordered(frame: bytes) -> list[Buffer]:
-    if frame[2] & _STORED:
+    """Put blocks in order: blosc's own threads, which it has on Python's main thread, put them down as they come."""
+    if frame[2] & _STORED or (starts := _starts(frame)) == sorted(starts):
         return [frame]
     return _frame(frame, _HEADER.unpack_from(frame)[1], [[block] for block in _blocks(frame)])
 

@@ -1,10 +1,10 @@
 """Write the files of an array ourselves: one chunk, or a shard of inner chunks with an index at its end.
 
 Zarr's own writer needs several copies of a shard and many small tasks for its chunks; this one codes a chunk, appends
-it and forgets it. A chunk is little-endian bytes, compressed by blosc if the array says so, and their crc32c. A shard
-ends with its index, two 64-bit numbers (offset, length) for every inner chunk in C order, all ones where there is
-none, and the crc32c of the index: the codec ``sharding_indexed`` of Zarr v3. A file appears under its name by a
-rename, whole.
+it and forgets it, and a thread beside it writes what was coded while the next chunk is. A chunk is little-endian bytes,
+compressed by blosc if the array says so, and their crc32c. A shard ends with its index, two 64-bit numbers (offset,
+length) for every inner chunk in C order, all ones where there is none, and the crc32c of the index: the codec
+``sharding_indexed`` of Zarr v3. A file appears under its name by a rename, whole.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import google_crc32c
 import numpy as np
 import numpy.typing as npt
-from numcodecs import Blosc
+
+from dit_lens_stores.appending import appending, sealed
+from dit_lens_stores.encodings import decode
+from dit_lens_stores.frames import Buffer, FrameCoder
 
 __all__ = ["PARTIAL", "ChunkCoder", "write_chunk", "write_shard"]
 
@@ -26,7 +28,6 @@ Values = npt.NDArray[Any]
 
 PARTIAL = ".partial"
 _ABSENT = 2**64 - 1
-_SHUFFLES = {"noshuffle": Blosc.NOSHUFFLE, "shuffle": Blosc.SHUFFLE, "bitshuffle": Blosc.BITSHUFFLE}
 
 
 class ChunkCoder:
@@ -37,24 +38,32 @@ class ChunkCoder:
     blosc : mapping or None
         As `dit_lens_stores.layout.blosc_options` gives it.
     checksum : bool
+    dtype : str, optional
+        Of the stored values. Chunks of uint16 are bit patterns of bfloat16 where it is float32.
 
     Examples
     --------
-    >>> import io
-    >>> file = io.BytesIO()
-    >>> ChunkCoder(None).append(file, np.zeros(4, np.float32)), len(file.getvalue())
-    (20, 20)
+    >>> ChunkCoder(None, dtype="float32").encode(np.array([0x3F80], np.uint16))[0].tobytes().hex()
+    '0000803f'
     """
 
-    def __init__(self, blosc: Mapping[str, Any] | None, checksum: bool = True) -> None:
-        self._checksum = checksum
-        self._blosc = Blosc(**{**blosc, "shuffle": _SHUFFLES[blosc["shuffle"]]}) if blosc else None
+    def __init__(self, blosc: Mapping[str, Any] | None, checksum: bool = True, dtype: str = "") -> None:
+        self.checksum, self._widens = checksum, dtype == "float32"
+        self._frames = FrameCoder(blosc) if blosc else None
 
-    def append(self, file: BinaryIO, chunk: Values) -> int:
-        """Code one chunk, write it, and return its length in bytes."""
-        little = np.ascontiguousarray(chunk, dtype=chunk.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
-        coded = np.frombuffer(self._blosc.encode(little), np.uint8) if self._blosc else little
-        return _append(file, coded, self._checksum)
+    @property
+    def compresses(self) -> bool:
+        """Whether coding takes time."""
+        return self._frames is not None
+
+    def encode(self, chunk: Values) -> list[Buffer]:
+        """Code a chunk, but for its crc32c, which `dit_lens_stores.appending.sealed` adds."""
+        little = np.ascontiguousarray(chunk, dtype=chunk.dtype.newbyteorder("<")).reshape(-1)
+        if self._frames:
+            return self._frames.encode(little)
+        if self._widens and little.dtype == np.uint16:
+            little = decode(little, "bits")
+        return [little.view(np.uint8).data]
 
 
 def write_chunk(path: Path, chunk: Values, coder: ChunkCoder, fsync: bool = False) -> None:
@@ -75,14 +84,14 @@ def write_chunk(path: Path, chunk: Values, coder: ChunkCoder, fsync: bool = Fals
     >>> path.stat().st_size
     8
     """
-    with _replaced(path, fsync) as file:
-        coder.append(file, chunk)
+    with _replaced(path, fsync) as file, appending(file) as append:
+        append(coder.encode(chunk), coder.checksum)
 
 
 def write_shard(
     path: Path, chunks: Iterable[tuple[int, Values]], count: int, coder: ChunkCoder, fsync: bool = False
 ) -> None:
-    """Write a shard; never more than one coded chunk of it is in memory.
+    """Write a shard; only a few coded chunks of it are in memory.
 
     Parameters
     ----------
@@ -102,45 +111,9 @@ def write_shard(
     44
     """
     index, end = np.full((count, 2), _ABSENT, "<u8"), 0
-    with _replaced(path, fsync) as file:
+    with _replaced(path, fsync) as file, appending(file, beside=coder.compresses) as append:
         for place, chunk in chunks:
-            size = coder.append(file, chunk)
+            size = append(coder.encode(chunk), coder.checksum)
             index[place] = end, size
             end += size
-        _append(file, index.reshape(-1).view(np.uint8), checksum=True)
-
-
-def _append(file: BinaryIO, data: npt.NDArray[np.uint8], checksum: bool) -> int:
-    file.write(data.data)
-    if not checksum:
-        return len(data)
-    file.write(google_crc32c.value(data).to_bytes(4, "little"))
-    return len(data) + 4
-
-
-@contextmanager
-def _replaced(path: Path, fsync: bool) -> Iterator[BinaryIO]:
-    """Open a file that takes its name only when all of it was written; nothing is left if it was not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + PARTIAL)
-    try:
-        with partial.open("wb") as file:
-            yield file
-            if fsync:
-                file.flush()
-                os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        with suppress(OSError):  # the error that comes from above says more
-            partial.unlink()
-        raise
-    if fsync:
-        _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        append([index.tobytes()], True)

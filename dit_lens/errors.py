@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from dit_lens_stores.errors import (
     Busy,
     Corrupt,
+    Damaged,
     DitLensError,
     DuplicateEvent,
     NotAStore,
@@ -84,6 +85,7 @@ __all__ = [
     "BrokenProbe",
     "Busy",
     "Corrupt",
+    "Damaged",
     "DiskFull",
     "DiskTooSmall",
     "DitLensError",

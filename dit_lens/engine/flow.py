@@ -121,8 +121,8 @@ def stored_values(host: torch.Tensor, encoding: str = "exact") -> npt.NDArray[An
     host : torch.Tensor
         On the host.
     encoding : str
-        Of the array: ``bits`` gives the bit patterns of bfloat16 as uint16, ``float16`` keeps float16; anything else
-        widens to float32. uint8 and uint16 stay as they are.
+        Of the array: ``bits`` gives the bit patterns of bfloat16 as uint16, and so does ``exact`` where the values are
+        bfloat16; ``float16`` keeps float16; anything else widens to float32. uint8 and uint16 stay as they are.
 
     Returns
     -------
@@ -131,12 +131,14 @@ def stored_values(host: torch.Tensor, encoding: str = "exact") -> npt.NDArray[An
     Examples
     --------
     >>> one = torch.ones(1, dtype=torch.bfloat16)
-    >>> stored_values(one), stored_values(one, "bits")
-    (array([1.], dtype=float32), array([16256], dtype=uint16))
+    >>> stored_values(one), stored_values(one.float()), stored_values(one, "bits")
+    (array([16256], dtype=uint16), array([1.], dtype=float32), array([16256], dtype=uint16))
     """
     kept = (torch.uint8, torch.uint16, torch.float16) if encoding == "float16" else (torch.uint8, torch.uint16)
-    if host.dtype not in kept:
-        host = host.to(torch.bfloat16).view(torch.uint16) if encoding == "bits" else host.to(torch.float32)
+    if (encoding == "bits" and host.dtype not in kept) or (encoding == "exact" and host.dtype == torch.bfloat16):
+        host = host.to(torch.bfloat16).view(torch.uint16)
+    elif host.dtype not in kept:
+        host = host.to(torch.float32)
     values: npt.NDArray[Any] = host.numpy()
     return values
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dit_lens_stores.errors import (
     Busy,
     Corrupt,
+    Damaged,
     DitLensError,
     DuplicateEvent,
     NotAStore,
@@ -28,9 +29,13 @@ from dit_lens_stores.errors import (
 )
 
 if TYPE_CHECKING:
+    from dit_lens_stores.checking import verify
+    from dit_lens_stores.merging import merge
     from dit_lens_stores.reader import Trace
+    from dit_lens_stores.report import Problem, Report
     from dit_lens_stores.root import Store, create_store, open_store
     from dit_lens_stores.schema import FORMAT, ArraySpec, Coordinate, check_trace_id, union_labels
+    from dit_lens_stores.subset import select_into
     from dit_lens_stores.writer import TraceWriter
 
 __all__ = [
@@ -39,12 +44,15 @@ __all__ = [
     "Busy",
     "Coordinate",
     "Corrupt",
+    "Damaged",
     "DitLensError",
     "DuplicateEvent",
     "NotAStore",
     "NotDone",
     "OtherRun",
     "OtherSettings",
+    "Problem",
+    "Report",
     "Store",
     "StoreError",
     "StoreExists",
@@ -57,14 +65,21 @@ __all__ = [
     "check_trace_id",
     "close_match",
     "create_store",
+    "merge",
     "open_store",
+    "select_into",
     "union_labels",
+    "verify",
 ]
 
 _HOMES = {
     "reader": ("Trace",),
+    "merging": ("merge",),
+    "report": ("Problem", "Report"),
     "root": ("Store", "create_store", "open_store"),
     "schema": ("FORMAT", "ArraySpec", "Coordinate", "check_trace_id", "union_labels"),
+    "checking": ("verify",),
+    "subset": ("select_into",),
     "writer": ("TraceWriter",),
 }
 

@@ -17,7 +17,7 @@ from numcodecs import BitRound
 
 from dit_lens_stores.errors import StoreError, close_match
 
-__all__ = ["check_encoding", "decode", "encode", "fill_value", "stored_dtype"]
+__all__ = ["check_encoding", "decode", "encode", "fill_value", "stored_dtype", "widened"]
 
 Values = npt.NDArray[Any]
 
@@ -144,6 +144,25 @@ def decode(values: npt.ArrayLike, encoding: str) -> Values:
     if encoding != "bits":
         return stored
     return np.asarray(np.left_shift(stored, 16, dtype=np.uint32)).view(np.float32)
+
+
+def widened(values: Values, dtype: Any) -> Values:
+    """Turn bit patterns of bfloat16 into the float32 that they stand for; anything else stays as it is.
+
+    A writer keeps events of ``exact`` arrays as patterns if it got them so: they take half the memory.
+
+    Parameters
+    ----------
+    values : array
+    dtype : str or numpy.dtype
+        Of the array.
+
+    Examples
+    --------
+    >>> widened(np.array([16256], np.uint16), "float32"), widened(np.array([16256], np.uint16), "uint16")
+    (array([1.], dtype=float32), array([16256], dtype=uint16))
+    """
+    return decode(values, "bits") if values.dtype == np.uint16 and dtype == "float32" else values
 
 
 def _to_bits(values: Values, where: str) -> Values:

@@ -2,8 +2,8 @@
 
 The tree starts here, in the lowest room, so that a store can be read without the trace layer; ``dit_lens.errors``
 exports the same classes. Each class also inherits the builtin that fits, so ``except FileExistsError`` works as well.
-The command line prints the message and leaves with ``exit_code``: 2 when nothing was started, 3 when something is
-there but not whole.
+The command line prints the message and leaves with ``exit_code``: 1 when a check failed, 2 when nothing was started, 3
+when something is there but not whole.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import ClassVar
 __all__ = [
     "Busy",
     "Corrupt",
+    "Damaged",
     "DitLensError",
     "DuplicateEvent",
     "NotAStore",
@@ -127,6 +128,18 @@ class Corrupt(StoreError, ValueError):
     >>> issubclass(Corrupt, ValueError)
     True
     """
+
+
+class Damaged(StoreError):
+    """A check of a store found something wrong.
+
+    Examples
+    --------
+    >>> Damaged.exit_code
+    1
+    """
+
+    exit_code: ClassVar[int] = 1
 
 
 class Unreachable(StoreError, ConnectionError):

@@ -22,19 +22,19 @@ import numpy as np
 import numpy.typing as npt
 from numcodecs import Blosc
 
+from dit_lens_stores.appending import Buffer
 from dit_lens_stores.encodings import decode
 
-__all__ = ["BLOCK", "Buffer", "FrameCoder"]
+__all__ = ["BLOCK", "FrameCoder"]
 
 Values = npt.NDArray[Any]
-Buffer = bytes | memoryview
 
 BLOCK = 2**15
 """Values in a block. Blosc takes it for the bytes of a stream; for values of two bytes it is what it chooses itself."""
 RUN = 16
 """How many blocks are coded at a time."""
 _SHUFFLES = {"noshuffle": Blosc.NOSHUFFLE, "shuffle": Blosc.SHUFFLE, "bitshuffle": Blosc.BITSHUFFLE}
-_HEADER = struct.Struct("<4s3I")  # versions, flags and type size; then the bytes of all values, of a block, of the frame
+_HEADER = struct.Struct("<4s3I")  # versions, flags and type size; the bytes of the values, of a block, of the frame
 _STORED = 2  # the flag, in the third byte, of what did not compress
 
 
@@ -85,7 +85,8 @@ class FrameCoder:
         if any(frame[2] & _STORED for frame in (*runs, last)):
             return []
         blocks: list[list[Buffer]] = [[zeros, block] for run in runs for block in _blocks(run)]
-        return _frame(last, len(values) * 4, [*blocks, *([block] for block in _blocks(last))])
+        blocks += [[block] for block in _blocks(last)]
+        return _frame(last, len(values) * 4, blocks)
 
     def _widened(self, patterns: Values) -> bytes:
         return bytes(self._blosc.encode(decode(patterns, "bits").view(np.uint8)))

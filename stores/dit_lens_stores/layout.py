@@ -53,7 +53,13 @@ class Layout:
         return tuple(shard // chunk for shard, chunk in zip(self.shard, self.chunk, strict=True))
 
 
-def plan_layout(spec: ArraySpec, sizes: dict[str, int], row: int = 1, shard_bytes: int = SHARD_BYTES) -> Layout:
+def plan_layout(
+    spec: ArraySpec,
+    sizes: dict[str, int],
+    row: int = 1,
+    shard_bytes: int | None = None,
+    chunk_bytes: int | None = None,
+) -> Layout:
     """Choose inner chunk and shard of one array.
 
     Parameters
@@ -63,8 +69,10 @@ def plan_layout(spec: ArraySpec, sizes: dict[str, int], row: int = 1, shard_byte
         How many labels each dimension of the group has (the union).
     row : int
         Tokens in a row, so that a run of tokens ends with a row.
-    shard_bytes : int
+    shard_bytes : int, optional
         Largest shard, unless a single event is larger.
+    chunk_bytes : int, optional
+        Largest chunk, unless a single row is larger.
 
     Returns
     -------
@@ -84,13 +92,14 @@ def plan_layout(spec: ArraySpec, sizes: dict[str, int], row: int = 1, shard_byte
     """
     events, shape = len(spec.event_dims), tuple(sizes[dim] for dim in spec.dims)
     item = np.dtype(spec.stored_dtype).itemsize
-    value_chunk = _value_chunk(spec, sizes, row, item)
+    largest, shard_bytes = chunk_bytes or CHUNK_BYTES, shard_bytes or SHARD_BYTES
+    value_chunk = _value_chunk(spec, sizes, row, item, largest)
     chunk, shard = [1] * events + list(value_chunk), [1] * events + list(shape[events:])
     if events and spec.event_dims[-1] != "step":  # grouping steps would hold a step back until others have run
         event_bytes = math.prod(shape[events:]) * item
         grouped = min(shape[events - 1], max(1, shard_bytes // event_bytes))
         if value_chunk == shape[events:]:
-            chunk[events - 1] = _events_in_a_chunk(grouped, event_bytes)
+            chunk[events - 1] = _events_in_a_chunk(grouped, event_bytes, largest)
         shard[events - 1] = grouped - grouped % -chunk[events - 1]  # whole chunks, if need be past the end
     return Layout(shape, tuple(chunk), tuple(shard))
 
@@ -135,26 +144,26 @@ def array_options(spec: ArraySpec, layout: Layout) -> dict[str, Any]:
     }
 
 
-def _events_in_a_chunk(events: int, event_bytes: int) -> int:
+def _events_in_a_chunk(events: int, event_bytes: int, largest: int) -> int:
     """Share events out evenly over as few chunks as hold them."""
-    chunks = math.ceil(events / max(1, CHUNK_BYTES // event_bytes))
+    chunks = math.ceil(events / max(1, largest // event_bytes))
     return math.ceil(events / chunks)
 
 
-def _value_chunk(spec: ArraySpec, sizes: dict[str, int], row: int, item: int) -> tuple[int, ...]:
+def _value_chunk(spec: ArraySpec, sizes: dict[str, int], row: int, item: int, largest: int) -> tuple[int, ...]:
     chunk = {dim: sizes[dim] for dim in spec.value_dims}
     frame = next((dim for dim in _FRAME_DIMS if dim in chunk), None)
-    if frame and ({"token", "channel"} <= set(chunk) or math.prod(chunk.values()) * item > CHUNK_BYTES):
+    if frame and ({"token", "channel"} <= set(chunk) or math.prod(chunk.values()) * item > largest):
         chunk[frame] = 1
     for dim in sorted(chunk, key=lambda dim: dim != "token"):  # tokens first, then from the left
         others = math.prod(chunk.values()) // chunk[dim] * item
-        chunk[dim] = _run(chunk[dim], row if dim == "token" else 1, others)
+        chunk[dim] = _run(chunk[dim], row if dim == "token" else 1, others, largest)
     return tuple(chunk[dim] for dim in spec.value_dims)
 
 
-def _run(length: int, row: int, each: int) -> int:
+def _run(length: int, row: int, each: int, largest: int) -> int:
     """Find the longest run that divides the length and stays within a chunk, of whole rows if there is one."""
-    if length * each <= CHUNK_BYTES:
+    if length * each <= largest:
         return length
-    runs = [run for run in range(1, length + 1) if length % run == 0 and run * each <= CHUNK_BYTES]
+    runs = [run for run in range(1, length + 1) if length % run == 0 and run * each <= largest]
     return max([run for run in runs if run % row == 0] or runs, default=1)

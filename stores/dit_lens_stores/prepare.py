@@ -92,13 +92,20 @@ class CoordinateArray:
         self.array[...] = self.values
 
 
-def make_plan(arrays: Sequence[ArraySpec], coordinates: Sequence[Coordinate]) -> Plan:
+def make_plan(
+    arrays: Sequence[ArraySpec],
+    coordinates: Sequence[Coordinate],
+    chunk_bytes: int | None = None,
+    shard_bytes: int | None = None,
+) -> Plan:
     """Check what a trace shall hold and work out its labels, chunks and coordinate values; touches no disk.
 
     Parameters
     ----------
     arrays : sequence of ArraySpec
     coordinates : sequence of Coordinate
+    chunk_bytes, shard_bytes : int, optional
+        See `dit_lens_stores.layout.plan_layout`.
 
     Returns
     -------
@@ -126,7 +133,7 @@ def make_plan(arrays: Sequence[ArraySpec], coordinates: Sequence[Coordinate]) ->
     values = {coordinate.name: _coordinate_values(coordinate, labels) for coordinate in coordinates}
     row = _tokens_in_a_row(coordinates, values)
     sizes = {dim: len(held) for dim, held in labels.items()}
-    layouts = {spec.name: plan_layout(spec, sizes, row) for spec in arrays}
+    layouts = {spec.name: plan_layout(spec, sizes, row, shard_bytes, chunk_bytes) for spec in arrays}
     return Plan(tuple(arrays), tuple(coordinates), labels, layouts, values)
 
 

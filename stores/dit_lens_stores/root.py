@@ -62,6 +62,8 @@ class Store(StoreReader):
         queue_bytes: int = QUEUE_BYTES,
         fsync: bool = False,
         resume: bool = False,
+        chunk_bytes: int | None = None,
+        shard_bytes: int | None = None,
     ) -> TraceWriter:
         """Lay out a new trace; one of the same id that is not complete is deleted first, or resumed.
 
@@ -83,6 +85,8 @@ class Store(StoreReader):
             Keep the steps of an earlier run that are whole, if `TraceWriter.note_latents` vouches for them, and
             refuse to go on with other settings. What the manifest says of the environment (``versions``, ``git``,
             ``device``) may differ; the trace is then begun anew.
+        chunk_bytes, shard_bytes : int, optional
+            Size of chunks and of shards before compression; 4 MB and 64 MB if not given.
 
         Returns
         -------
@@ -101,7 +105,7 @@ class Store(StoreReader):
         """
         self._check_writable()
         check_trace_id(trace_id)
-        plan, manifest = make_plan(arrays, coordinates), as_json("manifest", manifest)
+        plan, manifest = make_plan(arrays, coordinates, chunk_bytes, shard_bytes), as_json("manifest", manifest)
         start = {"status": "running", "arrays": [spec.name for spec in plan.arrays]}
         details = {"manifest": manifest, "coordinates": " ".join(plan.values)}
         claim, threads = Claim(self.path, trace_id), Encoders(encoders, queue_bytes)

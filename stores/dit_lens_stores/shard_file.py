@@ -12,15 +12,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dit_lens_stores.appending import appending, sealed
-from dit_lens_stores.encodings import decode
-from dit_lens_stores.frames import Buffer, FrameCoder
+from dit_lens_stores.appending import Buffer, appending
+from dit_lens_stores.encodings import widened
+from dit_lens_stores.frames import FrameCoder
 
 __all__ = ["PARTIAL", "ChunkCoder", "write_chunk", "write_shard"]
 
@@ -48,7 +49,7 @@ class ChunkCoder:
     """
 
     def __init__(self, blosc: Mapping[str, Any] | None, checksum: bool = True, dtype: str = "") -> None:
-        self.checksum, self._widens = checksum, dtype == "float32"
+        self.checksum, self._dtype = checksum, dtype
         self._frames = FrameCoder(blosc) if blosc else None
 
     @property
@@ -57,13 +58,11 @@ class ChunkCoder:
         return self._frames is not None
 
     def encode(self, chunk: Values) -> list[Buffer]:
-        """Code a chunk, but for its crc32c, which `dit_lens_stores.appending.sealed` adds."""
+        """Code a chunk, but for its crc32c, which whoever writes it adds."""
         little = np.ascontiguousarray(chunk, dtype=chunk.dtype.newbyteorder("<")).reshape(-1)
         if self._frames:
             return self._frames.encode(little)
-        if self._widens and little.dtype == np.uint16:
-            little = decode(little, "bits")
-        return [little.view(np.uint8).data]
+        return [widened(little, self._dtype).view(np.uint8).data]
 
 
 def write_chunk(path: Path, chunk: Values, coder: ChunkCoder, fsync: bool = False) -> None:
@@ -117,3 +116,30 @@ def write_shard(
             index[place] = end, size
             end += size
         append([index.tobytes()], True)
+
+
+@contextmanager
+def _replaced(path: Path, fsync: bool) -> Iterator[FileIO]:
+    """Open a file that takes its name only when all of it was written; nothing is left if it was not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + PARTIAL)
+    try:
+        with partial.open("wb", buffering=0) as file:
+            yield file
+            if fsync:
+                os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        with suppress(OSError):  # the error that comes from above says more
+            partial.unlink()
+        raise
+    if fsync:
+        _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import zarr
 
 from dit_lens_stores.encoders import Encoders
-from dit_lens_stores.encodings import encode
+from dit_lens_stores.encodings import decode, encode
 from dit_lens_stores.errors import DuplicateEvent, StoreError, close_match
 from dit_lens_stores.layout import Layout, blosc_options
 from dit_lens_stores.schema import EXPECTED, NOT_PART, WRITTEN, ArraySpec, Event, Label
@@ -109,7 +109,7 @@ class ArrayWriter:
         self._position = {dim: {label: place[dim][label] for label in spec.labels[dim]} for dim in spec.dims}
         self._own = [tuple(self._position[dim].values()) for dim in spec.value_dims]
         self._tiles = Tiles(layout, len(spec.event_dims), self._own, spec.stored_dtype, spec.fill)
-        self._sink = sink_of(array, layout, ChunkCoder(blosc_options(spec), spec.checksum), fsync)
+        self._sink = sink_of(array, layout, ChunkCoder(blosc_options(spec), spec.checksum, spec.stored_dtype), fsync)
         self._marks_file = MarksFile(done, fsync)
         self._open: dict[Positions, _Shard] = {}
         self._taken: set[Positions] = set()
@@ -194,7 +194,9 @@ class ArrayWriter:
                 f"select the capture's own labels before writing"
             )
         values = given
-        if given.dtype != self.spec.stored_dtype:
+        if given.dtype == np.uint16 and self.spec.dtype == "float32":  # bit patterns of bfloat16
+            values = given if self.spec.encoding in ("exact", "bits") else decode(given, "bits")
+        elif given.dtype != self.spec.stored_dtype:
             if not np.can_cast(given.dtype, self.spec.dtype, "safe"):
                 raise StoreError(
                     f"{where} would lose values; got {given.dtype}, allowed {self.spec.dtype} or narrower; "

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import zarr
 from zarr.storage import LocalStore
 
+from dit_lens_stores.encodings import widened
 from dit_lens_stores.layout import Layout
 from dit_lens_stores.shard_file import ChunkCoder, write_chunk, write_shard
 from dit_lens_stores.tiles import Tiles
@@ -110,7 +111,7 @@ class _ZarrSink:
         for place, chunk in tiles.chunks(values):
             at = np.multiply(np.unravel_index(place, self._layout.counts), self._layout.chunk, dtype=np.int64)
             target = block[_region(at, self._layout.chunk)]
-            target[...] = chunk[_region(np.zeros_like(at), target.shape)]
+            target[...] = widened(chunk, block.dtype)[_region(np.zeros_like(at), target.shape)]
         self._array[_region(start, size)] = block
 
 

@@ -7,7 +7,7 @@ which the array holds nothing are not written at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dit_lens_stores.encodings import NAN_BITS, widened
 from dit_lens_stores.layout import Layout
 
 __all__ = ["Tiles"]
@@ -91,11 +92,18 @@ class Tiles:
         own = tuple(run.own for run in runs)
         if self._rows == 1 and all(run.whole for run in runs):
             return rows[0][own].reshape(self._layout.chunk)
-        chunk = np.full((self._rows, *self._layout.chunk[self._events :]), self._fill, dtype=self._dtype)
+        chunk = self._empty(rows.values())
         inside = _place(runs)
         for row, event in rows.items():
-            chunk[row, ...][inside] = event[own]
+            chunk[row, ...][inside] = widened(event[own], chunk.dtype)
         return chunk.reshape(self._layout.chunk)
+
+    def _empty(self, events: Iterable[Values]) -> Values:
+        """Make a chunk of nothing but gaps; of bit patterns if the events are, all of them."""
+        shape = (self._rows, *self._layout.chunk[self._events :])
+        if self._dtype == "float32" and all(event.dtype == np.uint16 for event in events):
+            return np.full(shape, NAN_BITS, dtype=np.uint16)
+        return np.full(shape, self._fill, dtype=self._dtype)
 
 
 def _place(runs: Sequence[_Run]) -> tuple[Any, ...]:

@@ -138,8 +138,8 @@ class TraceWriter:
         event : mapping
             A label for each event dimension of the array.
         values : array
-            Over the array's other dimensions, its own labels only. float32, or what widens to it exactly; bit
-            patterns of bfloat16 as uint16 if the array's encoding is ``bits``.
+            Over the array's other dimensions, its own labels only. float32, or what widens to it exactly; uint16 are
+            bit patterns of bfloat16, which are written faster than the float32 that they stand for.
         owned : bool
             The caller will not change the values any more, so they need not be copied.
 
@@ -330,10 +330,10 @@ class TraceWriter:
         add_to_log(self._path, status, trace=self.trace_id)
 
     def _told_latents(self) -> dict[str, Any]:
-        return {"latents": list(self._latents)} if self._journal is not None else {}
+        return {"latents": list(self._latents)} if self._latents else {}
 
     def _set_latents(self) -> None:
-        if LATENTS not in self._coordinates:
+        if LATENTS not in self._coordinates or not self._latents:  # a copy has those of the run that it was copied from
             return
         coordinate = self._coordinates[LATENTS]
         known = dict(enumerate(self._latents))

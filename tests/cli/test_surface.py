@@ -53,6 +53,19 @@ SURFACE = {
     "plan": {"MODEL", *REQUEST},
     "probes list": {"--json"},
     "store info": {"STORE", "--json"},
+    "store ls": {"STORE", "--json"},
+    "store pack": {"STORE", "--json", "--license", "--model-license", "--out", "--partial"},
+    "store pull": {"SOURCE", "OUT", "--array", "--json", "--select", "--trace"},
+    "store push": {
+        "STORE",
+        "TARGET",
+        "--allow-private",
+        "--json",
+        "--license",
+        "--model-license",
+        "--partial",
+        "--private",
+    },
     "trace": {"MODEL", *REQUEST},
 }
 

@@ -201,6 +201,7 @@ def serve_hub() -> Iterator[Hub]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # an answer in one packet: small ones wait for each other
 
         def handle_any(self) -> None:
             body = self._chunked() if "chunked" in self.headers.get("Transfer-Encoding", "") else self._sized()
@@ -210,7 +211,9 @@ def serve_hub() -> Iterator[Hub]:
                 self.close_connection = True
                 return
             self.send_response(status)
-            for name, value in ({"Content-Length": str(len(content)), "Content-Type": "application/json"} | headers).items():
+            for name, value in (
+                {"Content-Length": str(len(content)), "Content-Type": "application/json"} | headers
+            ).items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(content)

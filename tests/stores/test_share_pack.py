@@ -62,7 +62,9 @@ def test_nothing_is_replaced_and_nothing_half_is_left(tmp_path: Path, monkeypatc
 def test_traces_that_are_not_complete_are_refused_unless_asked_for(tmp_path: Path) -> None:
     store = make_store(tmp_path / "a.zarr", 1)
     add_trace(store, "t1", 1, upto=12)
-    with pytest.raises(NotDone, match=r"not complete \(t1\), allowed complete ones; trace them again, or add --partial"):
+    with pytest.raises(
+        NotDone, match=r"not complete \(t1\), allowed complete ones; trace them again, or add --partial"
+    ):
         pack(store.path, tmp_path / "a.zip")
     pack(store.path, tmp_path / "a.zip", partial=True)
     packed = open_store(tmp_path / "a.zip")

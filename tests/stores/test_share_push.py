@@ -15,9 +15,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import dit_lens_stores.share.targets as targets
-from dit_lens_stores import Corrupt, NotAStore, NotDone, Store, StoreError, StoreExists, Unreachable, open_store
+from dit_lens_stores import (
+    Corrupt,
+    Damaged,
+    NotAStore,
+    NotDone,
+    Store,
+    StoreError,
+    StoreExists,
+    Unreachable,
+    open_store,
+)
 from dit_lens_stores.log import log_of
-from dit_lens_stores.share import Target, pull, push, target_of
+from dit_lens_stores.share import Target, check_structure, pull, push, target_of
 from dit_lens_stores.share.files import File, phase_of
 from dit_lens_stores.share.slicing import _events
 
@@ -168,7 +178,9 @@ def test_a_place_with_something_else_is_left_alone(
     made: Store, tmp_path: Path, memory: fsspec.AbstractFileSystem
 ) -> None:
     memory.pipe("/shared/a.zarr/thesis.pdf", b"mine")
-    with pytest.raises(StoreExists, match=r"got 'thesis\.pdf' and 0 other files that are not of this store there, allow"):
+    with pytest.raises(
+        StoreExists, match=r"got 'thesis\.pdf' and 0 other files that are not of this store there, allow"
+    ):
         push(made.path, URL, license=LICENCE)
     memory.rm("/shared", recursive=True)
     other = make_store(tmp_path / "other.zarr", 3)
@@ -200,8 +212,10 @@ def test_what_is_not_whole_is_not_published(made: Store, memory: fsspec.Abstract
     push(made.path, URL, license=LICENCE, partial=True)
     assert open_store(URL).status("t2") == "running"
     (made.path / "t0" / ENERGY / "c/0/1/0/0/0").unlink()
-    with pytest.raises(NotDone, match=r"checking '.*' found trace 't0' not whole; got no t0/block\.out\.energy/c/0/1"):
+    with pytest.raises(Damaged, match=r"verify found .* got t0/block\.out\.energy\[branch=cond, step=1"):
         push(made.path, URL, license=LICENCE, partial=True)
+    with pytest.raises(NotDone, match=r"checking '.*' found trace 't0' not whole; got no t0/block\.out\.energy/c/0/1"):
+        push(made.path, URL, license=LICENCE, partial=True, check=check_structure)
 
     def refuse(store: object) -> None:
         raise Corrupt("as the check says")
@@ -251,7 +265,9 @@ def test_a_killed_pull_goes_on_and_ends_the_same(made: Store, tmp_path: Path, mo
             raise Killed
         fetch(source, key, path)
 
-    monkeypatch.setattr("dit_lens_stores.share.pulling.side_by_side", lambda _, function, some: list(map(function, some)))
+    monkeypatch.setattr(
+        "dit_lens_stores.share.pulling.side_by_side", lambda _, function, some: list(map(function, some))
+    )
     monkeypatch.setattr("dit_lens_stores.share.pulling._fetch", stop)
     for stop_after in (0, 5, len(whole) - 1):
         left = stop_after
@@ -273,7 +289,9 @@ def test_other_bytes_than_were_pushed_are_refused(
     other = bytearray(memory.cat_file(key))
     other[5] ^= 1
     memory.pipe(key, bytes(other))
-    with pytest.raises(Corrupt, match=r"stopped at 't0/block\.out\.energy/c/0/1/0/0/0'; got other bytes than were pushed"):
+    with pytest.raises(
+        Corrupt, match=r"stopped at 't0/block\.out\.energy/c/0/1/0/0/0'; got other bytes than were pushed"
+    ):
         pull(URL, tmp_path / "b.zarr")
     memory.rm(key)
     with pytest.raises(Corrupt, match=r"got no 't0/block\.out\.energy/c/0/1/0/0/0', which 'SHA256SUMS' names"):

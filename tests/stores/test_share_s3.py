@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
@@ -31,13 +32,11 @@ def server() -> Iterator[str]:
 @pytest.fixture
 def bucket(server: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
     """An empty bucket, reached as users reach theirs: by the usual environment variables."""
-    import httpx
-
     known = {"ACCESS_KEY_ID": "test", "SECRET_ACCESS_KEY": "test", "REGION": "us-east-1", "ENDPOINT": server}
     for name, value in (known | {"ALLOW_HTTP": "true"}).items():
         monkeypatch.setenv(f"AWS_{name}", value)
     name = re.sub("[^a-z0-9]+", "-", request.node.name.lower())[:60].strip("-")
-    httpx.put(f"{server}/{name}", headers={"Authorization": "AWS test:test"}).raise_for_status()
+    urlopen(Request(f"{server}/{name}", method="PUT", headers={"Authorization": "AWS test:test"})).close()
     return name
 
 
@@ -119,11 +118,15 @@ def test_a_bucket_with_something_else_is_left_alone(made: Store, bucket: str) ->
 
 
 def test_no_bucket_and_no_credentials_are_one_line(made: Store, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(Unreachable, match=r"^push to 's3://no-such-bucket-here/a' stopped; got no such bucket, ") as caught:
+    with pytest.raises(
+        Unreachable, match=r"^push to 's3://no-such-bucket-here/a' stopped; got no such bucket, "
+    ) as caught:
         push(made.path, "s3://no-such-bucket-here/a", license=LICENCE)
     assert caught.value.exit_code == 2
     for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
         monkeypatch.delenv(f"AWS_{name}")
     monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1")
-    with pytest.raises(Unreachable, match="has no access to .* got no credentials, .* set AWS_ACCESS_KEY_ID and AWS_SEC"):
+    with pytest.raises(
+        Unreachable, match=r"has no access to .* got no credentials, .* set AWS_ACCESS_KEY_ID and AWS_SEC"
+    ):
         push(made.path, f"s3://{bucket}/a.zarr", license=LICENCE)

@@ -360,7 +360,7 @@ def test_what_leaves_a_cuda_device_is_what_was_there_when_it_was_put(tmp_path: P
     [
         (torch.float32, "exact", "float32"),
         (torch.float64, "exact", "float32"),
-        (torch.bfloat16, "exact", "float32"),
+        (torch.bfloat16, "exact", "uint16"),
         (torch.bfloat16, "bitround:4", "float32"),
         (torch.bfloat16, "bits", "uint16"),
         (torch.float32, "bits", "uint16"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dit_lens_stores.share.checks import check_structure
+from dit_lens_stores.share.checks import check_structure, check_whole
 from dit_lens_stores.share.pulling import Pulled, pull
 from dit_lens_stores.share.pushing import Pushed, pack, push
 from dit_lens_stores.share.scan import PrivateContent, check_private, find_private
@@ -15,6 +15,7 @@ __all__ = [
     "Target",
     "check_private",
     "check_structure",
+    "check_whole",
     "find_private",
     "pack",
     "pull",

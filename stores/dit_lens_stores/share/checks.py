@@ -1,13 +1,38 @@
-"""What is looked at before a store goes out of the house."""
+"""What is looked at before a store goes out of the house, and when one has come."""
 
 from __future__ import annotations
 
 from dit_lens_stores.errors import NotDone
 from dit_lens_stores.opening import StoreReader
 
-__all__ = ["check_structure"]
+__all__ = ["check_structure", "check_whole"]
 
 _SHOWN = 3
+
+
+def check_whole(store: StoreReader) -> None:
+    """Refuse a store with anything wrong in it; reads every byte of its traces once.
+
+    A list of hashes that lies in the store is not asked: it may be older than the newest trace, and a push writes it
+    anew.
+
+    Parameters
+    ----------
+    store : Store
+
+    Raises
+    ------
+    Damaged
+        Names trace, array and event.
+
+    Examples
+    --------
+    >>> from dit_lens_stores import create_store
+    >>> check_whole(create_store(getfixture("tmp_path") / "a.zarr"))
+    """
+    from dit_lens_stores.checking import verify
+
+    verify(store.place, traces=store.traces).require()
 
 
 def check_structure(store: StoreReader) -> None:

@@ -21,14 +21,15 @@ from dit_lens_stores.opening import StoreReader
 from dit_lens_stores.places import LocalPlace, Place, side_by_side
 from dit_lens_stores.remote import shown
 from dit_lens_stores.root import create_store, open_store
-from dit_lens_stores.share.checks import check_structure
+from dit_lens_stores.share.checks import check_structure, check_whole
 from dit_lens_stores.share.choosing import parse_selection
-from dit_lens_stores.share.files import ROOT, File, phase_of
+from dit_lens_stores.share.files import ROOT, File, is_extra, phase_of
 from dit_lens_stores.share.slicing import Slice, copy_slice, manifest_of_part
 from dit_lens_stores.share.sources import Source, find_source, pin
 
 __all__ = ["Pulled", "pull"]
 
+Check = Callable[[StoreReader], None]
 Tell = Callable[[int, int], None]
 PART = 16 * 2**20
 
@@ -65,7 +66,7 @@ def pull(
     select: str = "",
     traces: Sequence[str] = (),
     arrays: Sequence[str] = (),
-    check: Callable[[StoreReader], None] = check_structure,
+    check: Check | None = None,
     tell: Tell = lambda done, size: None,
 ) -> Pulled:
     """Fetch a store, or a part of one.
@@ -81,7 +82,8 @@ def pull(
     traces, arrays : sequence of str
         Only these.
     check : callable
-        Called with the store that was fetched; raises if it is not whole.
+        Called with the store that was fetched; raises if it is not whole. By default every byte is looked at, unless
+        all were compared with the hashes that were pushed.
     tell : callable
         Called with (bytes done, bytes in all).
 
@@ -115,7 +117,7 @@ def pull(
     return _pull_part(source, out, part, tell)
 
 
-def _pull_whole(source: Source, out: Path, check: Callable[[StoreReader], None], tell: Tell) -> Pulled:
+def _pull_whole(source: Source, out: Path, check: Check | None, tell: Tell) -> Pulled:
     if os.path.lexists(out):
         return _already_there(source, out)
     partial = out.with_name(out.name + ".partial")
@@ -125,14 +127,14 @@ def _pull_whole(source: Source, out: Path, check: Callable[[StoreReader], None],
             return _already_there(source, out)
         _drop_others(partial, source)
         fetched = _fetch_all(source, partial, tell)
-        check(StoreReader(LocalPlace(partial)))
+        (check or (check_structure if source.sums else check_whole))(StoreReader(LocalPlace(partial)))
         partial.rename(out)
     add_to_log(out, "pull", source=source.name, revision=source.revision, files=fetched)
     return _pulled(out, source.name, source.revision, fetched)
 
 
 def _already_there(source: Source, out: Path) -> Pulled:
-    if out.is_dir() and all(_same(source, key, out / key) for key in source.files):
+    if out.is_dir() and all(_same(source, key, out / key) for key in source.files if not is_extra(key)):
         return _pulled(out, source.name, source.revision, 0)
     raise StoreExists(
         f"pull refused '{out}'; got something else that is there already, allowed a new path, or the same store; "

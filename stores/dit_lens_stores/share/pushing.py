@@ -20,13 +20,23 @@ from dit_lens_stores.log import add_to_log
 from dit_lens_stores.opening import StoreReader
 from dit_lens_stores.places import MAX_METADATA, LocalPlace, place_of
 from dit_lens_stores.share.card import MARK
-from dit_lens_stores.share.checks import check_structure
+from dit_lens_stores.share.checks import check_whole
 from dit_lens_stores.share.extras import extras_of, told_licence
 from dit_lens_stores.share.facts import check_licences, facts_of
-from dit_lens_stores.share.files import CARD, CROISSANT, ROOT, File, check_complete, is_extra, phase_of, store_files, total
-from dit_lens_stores.share.zip_files import check_new, write_zip
+from dit_lens_stores.share.files import (
+    CARD,
+    CROISSANT,
+    ROOT,
+    File,
+    check_complete,
+    is_extra,
+    phase_of,
+    store_files,
+    total,
+)
 from dit_lens_stores.share.scan import check_private
 from dit_lens_stores.share.targets import Found, Target, target_of
+from dit_lens_stores.share.zip_files import check_new, write_zip
 
 __all__ = ["Pushed", "pack", "push"]
 
@@ -66,7 +76,7 @@ def push(
     model_license: str | None = None,
     allow_private: bool = False,
     partial: bool = False,
-    check: Check = check_structure,
+    check: Check = check_whole,
     probes: Sequence[str] = (),
     tell: Tell = lambda done, size: None,
 ) -> Pushed:
@@ -102,7 +112,9 @@ def push(
     PrivateContent
         If keys, user name, host name or absolute paths are in it.
     NotDone
-        If a trace is not complete, or files of it are lost.
+        If a trace is not complete.
+    Damaged
+        If anything is wrong with the store.
     StoreExists
         If the target holds something else; it is left untouched.
     Unreachable

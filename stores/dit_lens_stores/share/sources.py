@@ -58,9 +58,7 @@ class Source:
             return False
         if key in self.sums:
             return self.sums[key] == file.sha256
-        if found is None:
-            return False
-        return self.target is None or self.target.holds(file, found)
+        return found is not None and self.target is not None and self.target.holds(file, found)
 
 
 def pin(source: str | Path) -> tuple[Place, str | None]:
@@ -87,7 +85,8 @@ def pin(source: str | Path) -> tuple[Place, str | None]:
     """
     place = place_of(source)
     read_format(place, "pull")
-    return place, place.revision if isinstance(place, HubPlace) else None
+    asked = place.inner if isinstance(place, ZipPlace) else place
+    return place, asked.revision if isinstance(asked, HubPlace) else None
 
 
 def find_source(source: str | Path) -> Source:
@@ -120,6 +119,8 @@ def find_source(source: str | Path) -> Source:
         return Source(place, Path(source).name, None, _here(place), {})
     data = place.read(SUMS, _LIMIT)
     sums = read_sums(data, place.name) if data is not None else {}
+    if isinstance(place, ZipPlace):
+        return Source(place, shown(str(source)), revision, _here(place), sums)
     target = _target(place, str(source), revision)
     if target is None and not sums:
         raise StoreError(
@@ -140,8 +141,8 @@ def find_source(source: str | Path) -> Source:
 
 
 def _target(place: Place, url: str, revision: str | None) -> Target | None:
-    """Something that lists; None for web servers and for zips that lie elsewhere."""
-    if isinstance(place, ZipPlace) or url.startswith(("http://", "https://")):
+    """Something that lists; None for web servers."""
+    if url.startswith(("http://", "https://")):
         return None
     if isinstance(place, HubPlace):
         from dit_lens_stores.share.hub import HubTarget

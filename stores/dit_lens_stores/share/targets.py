@@ -168,7 +168,9 @@ class ObjectTarget(_ByFile):
         except (known.PermissionDeniedError, known.UnauthenticatedError, PermissionError) as error:
             raise no_access(self.name, error, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from None
         except (known.BaseError, OSError, ValueError) as error:
-            if "credential" in str(error).lower() or "/latest/api/token" in str(error):  # it looked for a cloud machine's own
+            if "credential" in str(error).lower() or "/latest/api/token" in str(
+                error
+            ):  # it looked for a cloud machine's own
                 raise no_access(
                     self.name, "no credentials", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
                 ) from None

@@ -4,8 +4,9 @@ A frame is a header of 16 bytes, the place of each block, and the blocks; under 
 (its length, then lz4) for each byte that a value has, because the bit planes of each byte are compressed alone. A
 float32 that is a bfloat16 has two bytes of zeros. The streams of the other two are what blosc makes of the 16-bit
 patterns, and those of the zeros are always the same: so a chunk of patterns becomes the frame of the float32 that they
-stand for in two thirds of the time, and the patterns need not be widened. The frame is handed on in pieces, without a
-copy.
+stand for in two thirds of the time, and the patterns need not be widened. Chunks are coded in runs of a few blocks,
+because memory that is asked for in megabytes comes fresh from the system every time, and that takes half as long again;
+a frame is handed on in pieces, without a copy.
 
 What comes after the last whole block is coded by blosc in another way; it is left to blosc, with that block. So is
 everything that does not compress, which blosc stores as it is.
@@ -14,8 +15,9 @@ everything that does not compress, which blosc stores as it is.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,7 @@ from dit_lens_stores.encodings import decode
 __all__ = ["BLOCK", "FrameCoder"]
 
 Values = npt.NDArray[Any]
+_Blocks = tuple[list[int], list[Buffer]]
 
 BLOCK = 2**15
 """Values in a block. Blosc takes it for the bytes of a stream; for values of two bytes it is what it chooses itself."""
@@ -57,8 +60,8 @@ class FrameCoder:
 
     def __init__(self, blosc: Mapping[str, Any]) -> None:
         self._size, self._level = int(blosc["typesize"]), int(blosc["clevel"])
-        self._spliced = (blosc["cname"], blosc["shuffle"], self._size) == ("lz4", "bitshuffle", 4)
-        shuffle, block = _SHUFFLES[blosc["shuffle"]], BLOCK if self._spliced else 0
+        self._in_runs = (blosc["cname"], blosc["shuffle"]) == ("lz4", "bitshuffle") and self._size in (2, 4)
+        shuffle, block = _SHUFFLES[blosc["shuffle"]], BLOCK if self._in_runs else 0
         self._blosc = Blosc(blosc["cname"], self._level, shuffle, block, typesize=self._size)
 
     def encode(self, values: Values) -> list[Buffer]:
@@ -70,26 +73,21 @@ class FrameCoder:
             One-dimensional and little-endian. uint16 where stored values have four bytes: bit patterns of bfloat16,
             which stand for float32.
         """
-        if self._size != 4 or values.dtype != np.uint16:
-            return _ordered(self._blosc.encode(values.view(np.uint8)))
-        if self._spliced and len(values) >= 2 * BLOCK and (pieces := self._splice(values)):
+        patterns = self._size == 4 and values.dtype == np.uint16
+        if self._in_runs and len(values) >= 2 * BLOCK and (pieces := self._joined(values, patterns)):
             return pieces
-        return _ordered(self._widened(values))
+        frame = bytes(self._blosc.encode(_bytes_of(values, patterns)))
+        return [frame] if frame[2] & _STORED else _frame(frame, values.size * self._size, [_blocks(frame)])
 
-    def _splice(self, values: Values) -> list[Buffer]:
-        """Put a frame together from patterns; nothing if some of them do not compress."""
-        coder, zeros = _of_patterns(self._level), _zeros(self._level)
+    def _joined(self, values: Values, patterns: bool) -> list[Buffer]:
+        """Put a frame together from runs; nothing if some of them do not compress."""
+        coder, zeros = (_of_patterns(self._level), _zeros(self._level)) if patterns else (self._blosc, b"")
         head, tail = np.split(values, [len(values) // BLOCK * BLOCK - BLOCK])
         runs = [coder.encode(head[at : at + RUN * BLOCK]) for at in range(0, len(head), RUN * BLOCK)]
-        last = self._widened(tail)
+        last = self._blosc.encode(_bytes_of(tail, patterns))
         if any(frame[2] & _STORED for frame in (*runs, last)):
             return []
-        blocks: list[list[Buffer]] = [[zeros, block] for run in runs for block in _blocks(run)]
-        blocks += [[block] for block in _blocks(last)]
-        return _frame(last, len(values) * 4, blocks)
-
-    def _widened(self, patterns: Values) -> bytes:
-        return bytes(self._blosc.encode(decode(patterns, "bits").view(np.uint8)))
+        return _frame(last, len(values) * self._size, [*(_blocks(run, zeros) for run in runs), _blocks(last)])
 
 
 @cache
@@ -100,37 +98,36 @@ def _of_patterns(level: int) -> Blosc:
 @cache
 def _zeros(level: int) -> bytes:
     """The streams of the lower two bytes of a block: half of a block of zeros."""
-    (block,) = _blocks(Blosc("lz4", level, Blosc.BITSHUFFLE, BLOCK, typesize=4).encode(np.zeros(BLOCK, np.float32)))
+    frame = Blosc("lz4", level, Blosc.BITSHUFFLE, BLOCK, typesize=4).encode(np.zeros(BLOCK, np.float32))
+    _, (block,) = _blocks(frame)
     return bytes(block[: len(block) // 2])
 
 
-def _starts(frame: bytes) -> list[int]:
+def _bytes_of(values: Values, patterns: bool) -> Values:
+    return (decode(values, "bits") if patterns else values).view(np.uint8)
+
+
+def _blocks(frame: bytes, before: bytes = b"") -> _Blocks:
+    """Take a frame apart: the sizes of its blocks, and the blocks, in the order of the values.
+
+    Blosc's own threads, which it has where Python's main thread calls it, put blocks down as they come.
+    """
     _, nbytes, block, _ = _HEADER.unpack_from(frame)
-    starts: list[int] = np.frombuffer(frame, "<u4", -(-nbytes // block), _HEADER.size).tolist()
-    return starts
-
-
-def _blocks(frame: bytes) -> list[memoryview]:
-    """Take a frame apart, in the order of the values."""
-    starts = _starts(frame)
+    starts = list(struct.unpack_from(f"<{-(-nbytes // block)}I", frame, _HEADER.size))
     rising, view = sorted(starts), memoryview(frame)
-    ends = dict(zip(rising, [*rising[1:], len(frame)], strict=True))
-    return [view[start : ends[start]] for start in starts]
+    after = dict(zip(rising, [*rising[1:], len(frame)], strict=True))
+    sizes = [len(before) + after[start] - start for start in starts]
+    if not before and starts == rising:
+        return sizes, [view[starts[0] :]]
+    return sizes, [piece for start in starts for piece in (before, view[start : after[start]]) if piece]
 
 
-def _ordered(frame: bytes) -> list[Buffer]:
-    """Put blocks in order: blosc's own threads, which it has on Python's main thread, put them down as they come."""
-    if frame[2] & _STORED or (starts := _starts(frame)) == sorted(starts):
-        return [frame]
-    return _frame(frame, _HEADER.unpack_from(frame)[1], [[block] for block in _blocks(frame)])
-
-
-def _frame(like: bytes, nbytes: int, blocks: Iterable[list[Buffer]]) -> list[Buffer]:
+def _frame(like: bytes, nbytes: int, parts: Sequence[_Blocks]) -> list[Buffer]:
     """Put blocks together under the header of another frame; nothing if blosc would store such values as they are."""
     kind, _, block, _ = _HEADER.unpack_from(like)
-    sizes = [sum(map(len, each)) for each in blocks]
-    ends = np.cumsum([_HEADER.size + 4 * len(sizes), *sizes])
-    if ends[-1] > nbytes + _HEADER.size:
+    sizes = [size for sizes, _ in parts for size in sizes]
+    *starts, end = accumulate(sizes, initial=_HEADER.size + 4 * len(sizes))
+    if end > nbytes + _HEADER.size:
         return []
-    head = _HEADER.pack(kind, nbytes, block, int(ends[-1])) + ends[:-1].astype("<u4").tobytes()
-    return [head, *(piece for each in blocks for piece in each)]
+    head = _HEADER.pack(kind, nbytes, block, end) + struct.pack(f"<{len(starts)}I", *starts)
+    return [head, *(piece for _, pieces in parts for piece in pieces)]

@@ -56,12 +56,13 @@ def merge(sources: Sequence[str | Path], out: str | Path) -> tuple[str, ...]:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from dit_lens_stores import ArraySpec, create_store, open_store
     >>> folder = getfixture("tmp_path")
     >>> for name in ("a", "b"):
     ...     spec = ArraySpec("x", ("step",), {"step": (0,)}, ("step",))
     ...     writer = create_store(folder / name).begin(f"trace-{name}", [spec], [], {})
-    ...     writer.write("x", {"step": 0}, 1.5)
+    ...     writer.write("x", {"step": 0}, np.float32(1.5))
     ...     writer.finish()
     >>> merge([folder / "a", folder / "b"], folder / "c.zarr")
     ('trace-a', 'trace-b')
@@ -76,15 +77,12 @@ def merge(sources: Sequence[str | Path], out: str | Path) -> tuple[str, ...]:
     files = [_by_trace(store) for store in stores]
     homes = _homes(stores, files)
     with built_whole(Path(out), "merge") as partial:
-        attributes = {
-            **stores[0].attributes,
-            "traces": {name: stores[home].index[name] for name, home in homes.items()},
-        }
+        index = {name: stores[home].index[name] for name, home in homes.items()}
         for name, home in homes.items():
             with locked(stores[home].path, alone=False):
                 for file in files[home][name]:
                     _link(file, partial / file.key)
-        zarr.create_group(partial, zarr_format=3, attributes=attributes, overwrite=False)
+        zarr.create_group(partial, zarr_format=3, attributes={**stores[0].attributes, "traces": index})
     add_to_log(Path(out), "merge", sources=[Path(source).name for source in sources], traces=len(homes))
     return tuple(homes)
 

@@ -71,12 +71,13 @@ def select_into(
 
     Examples
     --------
+    >>> import numpy as np
     >>> from dit_lens_stores import ArraySpec, create_store, open_store
     >>> folder = getfixture("tmp_path")
     >>> spec = ArraySpec("x", ("step",), {"step": (0, 1, 2)}, ("step",))
     >>> writer = create_store(folder / "a.zarr").begin("t0", [spec], [], {})
     >>> for step in range(3):
-    ...     writer.write("x", {"step": step}, step)
+    ...     writer.write("x", {"step": step}, np.float32(step))
     >>> writer.finish()
     >>> select_into(folder / "a.zarr", folder / "b.zarr", selection="step=1:3")
     ('t0',)

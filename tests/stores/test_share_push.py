@@ -241,6 +241,13 @@ def test_a_target_that_cannot_be_is_one_line(made: Store, url: str, message: str
     assert caught.value.exit_code == 2
 
 
+def test_a_password_in_an_address_is_not_repeated(made: Store, memory: fsspec.AbstractFileSystem) -> None:
+    assert target_of("memory://me:secret@shared/a.zarr").name == "memory://shared/a.zarr"
+    with pytest.raises(StoreError) as caught:
+        push(made.path, "memry://me:secret@shared/a.zarr", license=LICENCE)
+    assert "secret" not in str(caught.value)
+
+
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "obstore.store", None)
     with pytest.raises(StoreError, match=r"got no package 'obstore'.*pip install 'dit-lens\[s3\]'"):

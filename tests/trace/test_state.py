@@ -111,8 +111,8 @@ def test_nothing_of_a_trace_is_kept_alive(lens, kit, tmp_path):
     store = stores.create_store(tmp_path / "a.zarr")
     begin = store.begin
 
-    def watched(*args):
-        writer = begin(*args)
+    def watched(*args, **kwargs):
+        writer = begin(*args, **kwargs)
         kept.append(weakref.ref(writer))
         return writer
 

@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 from dit_lens_stores.errors import StoreError, Unreachable, close_match
+from dit_lens_stores.remote import shown
 from dit_lens_stores.share.files import File
 from dit_lens_stores.share.retrying import again
 
@@ -122,7 +123,7 @@ class ObjectTarget(_ByFile):
     schemes: ClassVar[tuple[str, ...]] = _OBJECT_SCHEMES
 
     def __init__(self, url: str) -> None:
-        self.name = url.rstrip("/")
+        self.name = shown(url)
         try:
             from obstore.store import from_url
         except ImportError:
@@ -130,7 +131,7 @@ class ObjectTarget(_ByFile):
                 f"push cannot reach '{self.name}'; got no package 'obstore', allowed an installed one; pip install "
                 f"'dit-lens[s3]'"
             ) from None
-        self._store: Any = self._call(lambda: from_url(self.name))
+        self._store: Any = self._call(lambda: from_url(url.rstrip("/")))
 
     def files(self) -> dict[str, Found]:  # noqa: D102
         import obstore
@@ -199,9 +200,11 @@ class FsspecTarget(_ByFile):
     def __init__(self, url: str) -> None:
         from fsspec.core import url_to_fs
 
-        self.name = url.rstrip("/")
+        self.name = shown(url)
         try:
-            self._files, path = url_to_fs(self.name, **({"auto_mkdir": True} if url.startswith("file://") else {}))
+            self._files, path = url_to_fs(
+                url.rstrip("/"), **({"auto_mkdir": True} if url.startswith("file://") else {})
+            )
         except ImportError as error:
             raise StoreError(
                 f"push cannot reach '{self.name}'; got {error}, allowed a scheme whose package is installed; install it"

@@ -21,7 +21,7 @@ from dit_lens.adapters import Family, family_of
 from dit_lens.captures import Capture, Resolved, read_captures
 from dit_lens.engine.arrays import array_specs, coordinates
 from dit_lens.engine.batch import Batch
-from dit_lens.engine.disk import DiskGuard, check_free, planned_bytes, refuse_over_budget
+from dit_lens.engine.disk import DiskGuard, check_free, planned_bytes, refuse_over_budget, taken_bytes
 from dit_lens.engine.errors import BadRequest
 from dit_lens.engine.layout import Layout
 from dit_lens.engine.plan import check_request, plan_layout, plan_size
@@ -232,7 +232,7 @@ class Lens:
             for row in wanted
         }
         store = out if isinstance(out, Store) else create_store(out)
-        check_free(store.path, max(0, planned - sum(_bytes_of(store.path / ids[row]) for row in wanted)))
+        check_free(store.path, max(0, planned - taken_bytes(store.path / ids[row] for row in wanted)))
         plan = Recording(store, [ids[row] for row in wanted], arrays, coordinates(layout, arrays), list(facts.values()))
 
         def run(writers: Sequence[TraceWriter]) -> Outcome:
@@ -382,11 +382,6 @@ class Lens:
     def __repr__(self) -> str:
         experts = ", ".join(self.family.denoisers(self.pipeline))
         return f"Lens({self.origin.model!r}, family {self.family.name!r}, experts {experts})"
-
-
-def _bytes_of(folder: Path) -> int:
-    """What an unfinished trace takes already, and will not take again."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def _rows(only: Sequence[int] | None, count: int) -> tuple[int, ...]:

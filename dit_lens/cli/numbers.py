@@ -1,13 +1,16 @@
-"""Read lists of numbers from the command line: ``7``, the half-open range ``0:4``, and several of them."""
+"""Read numbers from the command line: ``7``, the half-open range ``0:4``, several of them, and a part ``0/4``."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TypeVar
 
 from dit_lens.cli.failures import BadOption
 
-__all__ = ["read_numbers"]
+__all__ = ["part_of", "read_numbers"]
+
+Item = TypeVar("Item")
 
 
 def read_numbers(option: str, words: Sequence[str]) -> tuple[int, ...]:
@@ -41,6 +44,30 @@ def read_numbers(option: str, words: Sequence[str]) -> tuple[int, ...]:
             f"{option} names {twice[0]} more than once; got {' '.join(words)}, allowed each number once; remove one"
         )
     return tuple(numbers)
+
+
+def part_of(items: Sequence[Item], shard: str | None) -> tuple[Item, ...]:
+    """Return every n-th of some items from the i-th on, for a shard ``i/n``; all of them without one.
+
+    Raises
+    ------
+    BadOption
+        If it cannot be read, or some part would be empty.
+
+    Examples
+    --------
+    >>> part_of("abcdefg", "1/3")
+    ('b', 'e')
+    """
+    if shard is None:
+        return tuple(items)
+    part, slash, parts = shard.partition("/")
+    if not (slash and part.isdecimal() and parts.isdecimal() and int(part) < int(parts) <= len(items)):
+        raise BadOption(
+            f"--shard cannot be used; got {shard!r}, allowed 0/N to N-1/N with N from 1 to {len(items)}, the number of "
+            f"traces; write --shard 0/{min(2, len(items))} for the first part"
+        )
+    return tuple(items[int(part) :: int(parts)])
 
 
 def _read_word(option: str, word: str) -> range:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cyclopts import App
 from pydantic import BaseModel, ConfigDict
 
-from dit_lens.cli import share
+from dit_lens.cli import copies, share
 from dit_lens.cli.output import Json, show_json, show_line, show_table
 
 if TYPE_CHECKING:
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ArrayRecord", "StoreRecord", "TraceRecord", "app", "info"]
 
-app = App(name="store", help="Look at a store of traces, and share it.")
+app = App(name="store", help="Look at a store of traces, check it, cut it, join it and share it.")
 share.add_to(app)
+copies.add_to(app)
 
 
 class ArrayRecord(BaseModel):

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from dit_lens.cli.numbers import part_of
 from dit_lens.cli.options import RequestOptions, read_budget, settings_of, units_of_options
 from dit_lens.cli.records import show_run
 from dit_lens.cli.runs import gather_captures, load_quietly, run_units, store_at
@@ -25,6 +26,10 @@ class TraceOptions(RequestOptions):
     """Everything that ``trace`` reads from its options."""
 
     out: Annotated[Path, Parameter(help="Store to write; traces are added to one that exists.")]
+    shard: Annotated[
+        str | None,
+        Parameter(help="Part I of N of all traces, as I/N from 0/N on; `store merge` joins the stores of the parts."),
+    ] = None
 
 
 def trace(model: str, /, *, options: Annotated[TraceOptions, Parameter(name="*")]) -> None:
@@ -35,7 +40,7 @@ def trace(model: str, /, *, options: Annotated[TraceOptions, Parameter(name="*")
     model
         `tiny-wan`, a local diffusers folder, or a Hub id.
     """
-    units, budget = units_of_options(options), read_budget(options.budget)
+    units, budget = part_of(units_of_options(options), options.shard), read_budget(options.budget)
     captures = gather_captures(options.capture, options.for_)
     store, settings = store_at(options.out), settings_of(options)
     lens = load_quietly(model, dtype=options.dtype, device=options.device)

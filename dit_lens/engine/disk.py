@@ -36,6 +36,7 @@ __all__ = [
     "parse_size",
     "planned_bytes",
     "refuse_over_budget",
+    "taken_bytes",
 ]
 
 RESERVE_BYTES = 128 * 2**20
@@ -159,6 +160,17 @@ def free_bytes(path: Path) -> int:
     while not there.exists():
         there = there.parent
     return shutil.disk_usage(there).free
+
+
+def taken_bytes(folders: Iterable[Path]) -> int:
+    """Bytes that unfinished traces take already, and will not take again when they are resumed.
+
+    Examples
+    --------
+    >>> taken_bytes([getfixture("tmp_path") / "not-yet"])
+    0
+    """
+    return sum(file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file())
 
 
 def check_free(path: str | Path, planned: int, free: Callable[[Path], int] = free_bytes) -> None:

@@ -26,14 +26,13 @@ from numcodecs import Blosc
 
 from dit_lens_stores.appending import Buffer
 from dit_lens_stores.encodings import decode
+from dit_lens_stores.layout import STREAM_BYTES
 
-__all__ = ["BLOCK", "FrameCoder"]
+__all__ = ["FrameCoder"]
 
 Values = npt.NDArray[Any]
 _Blocks = tuple[list[int], list[Buffer]]
 
-BLOCK = 2**15
-"""Values in a block. Blosc takes it for the bytes of a stream; for values of two bytes it is what it chooses itself."""
 RUN = 16
 """How many blocks are coded at a time."""
 _SHUFFLES = {"noshuffle": Blosc.NOSHUFFLE, "shuffle": Blosc.SHUFFLE, "bitshuffle": Blosc.BITSHUFFLE}
@@ -51,18 +50,20 @@ class FrameCoder:
 
     Examples
     --------
-    >>> coder = FrameCoder({"cname": "lz4", "clevel": 1, "shuffle": "bitshuffle", "typesize": 4})
+    >>> options = {"cname": "lz4", "clevel": 1, "shuffle": "bitshuffle", "typesize": 4, "blocksize": STREAM_BYTES}
+    >>> coder = FrameCoder(options)
     >>> patterns = np.full(10**5, 0x3F80, np.uint16)
-    >>> whole = Blosc("lz4", 1, Blosc.BITSHUFFLE, BLOCK).encode(np.ones(10**5, np.float32))
+    >>> whole = Blosc("lz4", 1, Blosc.BITSHUFFLE, STREAM_BYTES).encode(np.ones(10**5, np.float32))
     >>> b"".join(coder.encode(patterns)) == whole
     True
     """
 
     def __init__(self, blosc: Mapping[str, Any]) -> None:
         self._size, self._level = int(blosc["typesize"]), int(blosc["clevel"])
-        self._in_runs = (blosc["cname"], blosc["shuffle"]) == ("lz4", "bitshuffle") and self._size in (2, 4)
-        shuffle, block = _SHUFFLES[blosc["shuffle"]], BLOCK if self._in_runs else 0
-        self._blosc = Blosc(blosc["cname"], self._level, shuffle, block, typesize=self._size)
+        shuffle, stream = _SHUFFLES[blosc["shuffle"]], int(blosc.get("blocksize", 0))
+        kind = (blosc["cname"], shuffle, stream)
+        self._in_runs = kind == ("lz4", Blosc.BITSHUFFLE, STREAM_BYTES) and self._size in (2, 4)
+        self._blosc = Blosc(blosc["cname"], self._level, shuffle, stream, typesize=self._size)
 
     def encode(self, values: Values) -> list[Buffer]:
         """Code a chunk; its frame is returned in pieces.
@@ -74,7 +75,7 @@ class FrameCoder:
             which stand for float32.
         """
         patterns = self._size == 4 and values.dtype == np.uint16
-        if self._in_runs and len(values) >= 2 * BLOCK and (pieces := self._joined(values, patterns)):
+        if self._in_runs and len(values) >= 2 * STREAM_BYTES and (pieces := self._joined(values, patterns)):
             return pieces
         frame = bytes(self._blosc.encode(_bytes_of(values, patterns)))
         return [frame] if frame[2] & _STORED else _frame(frame, values.size * self._size, [_blocks(frame)])
@@ -82,8 +83,8 @@ class FrameCoder:
     def _joined(self, values: Values, patterns: bool) -> list[Buffer]:
         """Put a frame together from runs; nothing if some of them do not compress."""
         coder, zeros = (_of_patterns(self._level), _zeros(self._level)) if patterns else (self._blosc, b"")
-        head, tail = np.split(values, [len(values) // BLOCK * BLOCK - BLOCK])
-        runs = [coder.encode(head[at : at + RUN * BLOCK]) for at in range(0, len(head), RUN * BLOCK)]
+        head, tail = np.split(values, [len(values) // STREAM_BYTES * STREAM_BYTES - STREAM_BYTES])
+        runs = [coder.encode(head[at : at + RUN * STREAM_BYTES]) for at in range(0, len(head), RUN * STREAM_BYTES)]
         last = self._blosc.encode(_bytes_of(tail, patterns))
         if any(frame[2] & _STORED for frame in (*runs, last)):
             return []
@@ -92,13 +93,13 @@ class FrameCoder:
 
 @cache
 def _of_patterns(level: int) -> Blosc:
-    return Blosc("lz4", level, Blosc.BITSHUFFLE, BLOCK, typesize=2)
+    return Blosc("lz4", level, Blosc.BITSHUFFLE, STREAM_BYTES, typesize=2)
 
 
 @cache
 def _zeros(level: int) -> bytes:
     """The streams of the lower two bytes of a block: half of a block of zeros."""
-    frame = Blosc("lz4", level, Blosc.BITSHUFFLE, BLOCK, typesize=4).encode(np.zeros(BLOCK, np.float32))
+    frame = Blosc("lz4", level, Blosc.BITSHUFFLE, STREAM_BYTES, typesize=4).encode(np.zeros(STREAM_BYTES, np.float32))
     _, (block,) = _blocks(frame)
     return bytes(block[: len(block) // 2])
 

@@ -22,10 +22,12 @@ from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec
 
 from dit_lens_stores.schema import ArraySpec
 
-__all__ = ["CHUNK_BYTES", "SHARD_BYTES", "Layout", "array_options", "blosc_options", "plan_layout"]
+__all__ = ["CHUNK_BYTES", "SHARD_BYTES", "STREAM_BYTES", "Layout", "array_options", "blosc_options", "plan_layout"]
 
 SHARD_BYTES = 64 * 2**20
 CHUNK_BYTES = 4 * 2**20
+STREAM_BYTES = 2**15
+"""What blosc, which calls it the block size, takes of a chunk for each byte of a value, and codes at a time."""
 _FRAME_DIMS = ("frame", "video_frame")
 
 
@@ -105,20 +107,21 @@ def plan_layout(
 
 
 def blosc_options(spec: ArraySpec) -> dict[str, Any] | None:
-    """How blosc is set for an array: name, level, shuffle and type size; None if its bytes stay as they are.
+    """How blosc is set for an array: name, level, shuffle and sizes; None if its bytes stay as they are.
 
     Examples
     --------
     >>> blosc_options(ArraySpec("x", (), {}))
-    {'cname': 'lz4', 'clevel': 1, 'shuffle': 'bitshuffle', 'typesize': 4}
+    {'cname': 'lz4', 'clevel': 1, 'shuffle': 'bitshuffle', 'typesize': 4, 'blocksize': 32768}
     """
-    video, name = spec.dtype == "uint8", spec.compressor
+    video, name, size = spec.dtype == "uint8", spec.compressor, np.dtype(spec.stored_dtype).itemsize
     if name == "none":
         return None
     if name == "zstd" or (video and name == "auto"):
         shuffle = "noshuffle" if video else "shuffle"
-        return {"cname": "zstd", "clevel": 3, "shuffle": shuffle, "typesize": np.dtype(spec.stored_dtype).itemsize}
-    return {"cname": "lz4", "clevel": 1, "shuffle": "bitshuffle", "typesize": np.dtype(spec.stored_dtype).itemsize}
+        return {"cname": "zstd", "clevel": 3, "shuffle": shuffle, "typesize": size}
+    # As many values in a block of float32 as in one of bit patterns, so that they have streams in common.
+    return {"cname": "lz4", "clevel": 1, "shuffle": "bitshuffle", "typesize": size, "blocksize": STREAM_BYTES}
 
 
 def array_options(spec: ArraySpec, layout: Layout) -> dict[str, Any]:

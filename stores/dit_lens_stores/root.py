@@ -115,24 +115,22 @@ class Store(StoreReader):
                 claim.take()
                 left = look_at(self.path, trace_id, plan, manifest) if resume else Left()
                 write_entry(self.path, trace_id, start | summarise(manifest))
-                group, writers = self._lay_out(claim, plan, left, start | details, threads, fsync)
-                return TraceWriter(claim, group, *writers, threads, left)
+                group = self._lay_out(claim, plan, left, start | details)
+                lay = reopen if left.steps else allocate
+                return TraceWriter(claim, group, *lay(group, plan, claim.held, threads, fsync), threads, left)
         except BaseException:
             claim.let_go()
             raise
 
-    def _lay_out(
-        self, claim: Claim, plan: Plan, left: Left, attributes: dict[str, Any], threads: Encoders, fsync: bool
-    ) -> tuple[zarr.Group, Any]:
-        """Make a trace's group, or go on with the one that is there."""
+    def _lay_out(self, claim: Claim, plan: Plan, left: Left, attributes: dict[str, Any]) -> zarr.Group:
+        """Make a trace's group, or bring the one that is there to the state from which it is resumed."""
         if not left.steps:
-            group = claim.make_group(attributes)
             add_to_log(self.path, "begin", trace=claim.trace_id, **({"anew": left.anew} if left.anew else {}))
-            return group, allocate(group, plan, claim.held, threads, fsync)
+            return claim.make_group(attributes)
         group = claim.keep_group(attributes)
         take_back(self.path / claim.trace_id, plan, left)
         add_to_log(self.path, "resume", trace=claim.trace_id, kept_steps=left.steps)
-        return group, reopen(group, plan, claim.held, threads, fsync)
+        return group
 
     def _check_writable(self) -> None:
         if not self.writable:

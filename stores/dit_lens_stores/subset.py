@@ -100,7 +100,7 @@ def select_into(
     told_changes = ({"encoding": encoding} if encoding else {}) | changes
     with built_whole(Path(out), "select") as partial:
         copy_slice(opened, _Changed(create_store(partial), encoding, changes), part, told | told_changes)
-    return part.traces or opened.traces
+    return tuple(part.traces) or opened.traces
 
 
 class _Changed(Store):

@@ -1,4 +1,4 @@
-"""Command lines in processes of their own that are cheap to start and may be killed: forks of one that has imported all.
+"""Command lines in processes of their own, cheap to start and free to be killed: forks of one that has imported all.
 
 Run as a program, this loads a model, says ``ready``, and then takes one JSON line a command: ``words``, the file that
 ``stderr`` goes to, and ``file_bytes``, the largest file that the command may write. It forks, tells the child's process
@@ -29,13 +29,12 @@ class Running:
     _process: subprocess.Popen[str]
 
     def send(self, signal: int) -> None:
-        """Send it a signal; it has not been waited for, so the number is still its own."""
+        """Send it a signal; until it is waited for, the number is its own, even if it has ended."""
         os.kill(self.pid, signal)
 
     def wait(self) -> int:
         """Wait for its exit status."""
-        assert self._process.stdout is not None
-        return int(json.loads(self._process.stdout.readline())[0])
+        return _codes(self._process)[0]
 
     @property
     def complaint(self) -> str:
@@ -66,8 +65,7 @@ class Forker:
             for number, words in enumerate(commands)
         )
         self.process.stdout.readline()
-        codes: list[int] = json.loads(self.process.stdout.readline())
-        return codes
+        return _codes(self.process)
 
     def _order(self, orders: Iterable[dict[str, Any]]) -> None:
         assert self.process.stdin is not None
@@ -78,6 +76,17 @@ class Forker:
         """Run a command line to its end; its exit status and last complaint."""
         running = self.start(*words, file_bytes=file_bytes)
         return running.wait(), running.complaint
+
+
+def _codes(process: subprocess.Popen[str]) -> list[int]:
+    """Wait until what was ordered has ended, let it go, and return the exit statuses."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ended\n"
+    process.stdin.write("\n")
+    process.stdin.flush()
+    codes: list[int] = json.loads(process.stdout.readline())
+    return codes
 
 
 @contextmanager
@@ -105,11 +114,20 @@ def _serve(model: str) -> None:
     lens = _load(model)
     _ = lens.identity
     command.load_quietly = lambda *_, **__: lens
-    print("ready", flush=True)
+    _say("ready")
     for line in sys.stdin:
         pids = [os.fork() or _obey(**order) for order in json.loads(line)]
-        print(json.dumps(pids), flush=True)
-        print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]), flush=True)
+        _say(json.dumps(pids))
+        for pid in pids:
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        _say("ended")
+        sys.stdin.readline()  # until then their numbers are nobody else's
+        _say(json.dumps([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]))
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def _load(model: str) -> Any:

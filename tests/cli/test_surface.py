@@ -54,6 +54,7 @@ SURFACE = {
     "probes list": {"--json"},
     "store info": {"STORE", "--json"},
     "store ls": {"STORE", "--json"},
+    "store merge": {"STORES", "--json", "--out"},
     "store pack": {"STORE", "--json", "--license", "--model-license", "--out", "--partial"},
     "store pull": {"SOURCE", "OUT", "--array", "--json", "--select", "--trace"},
     "store push": {
@@ -66,7 +67,10 @@ SURFACE = {
         "--partial",
         "--private",
     },
-    "trace": {"MODEL", *REQUEST},
+    "store rechunk": {"STORE", "--chunk", "--json", "--out", "--shard", "--trace"},
+    "store select": {"STORE", "--array", "--encoding", "--json", "--out", "--select", "--trace"},
+    "store verify": {"STORE", "--json", "--trace"},
+    "trace": {"MODEL", "--shard", *REQUEST},
 }
 
 

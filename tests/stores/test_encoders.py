@@ -130,6 +130,24 @@ def test_bit_patterns_are_taken_as_they_are(store: Store) -> None:
     assert (array[0, 0].tolist(), array.attrs["encoding"]) == (patterns.tolist(), "bits")
 
 
+@pytest.mark.parametrize("options", [{}, {"compressor": "none"}, {"encoding": "float16"}])
+def test_bit_patterns_stand_for_float32(store: Store, options: dict[str, Any]) -> None:
+    spec = spec_of(steps=1, layers=1, **options)
+    writer = store.begin("t0", [spec], [], {})
+    writer.write("x", {"step": 0, "layer": 0}, np.arange(0x3F80, 0x3F88, dtype=np.uint16))
+    writer.finish()
+    assert open_store(store.path)["t0"]["x"].values[0, 0].tolist() == [1 + number / 128 for number in range(8)]
+
+
+def test_bit_patterns_that_are_no_folders_too() -> None:
+    spec = spec_of(steps=1, layers=2)
+    group = zarr.create_group({}, zarr_format=3)
+    writers, _ = allocate(group, make_plan([spec], []))
+    for layer in range(2):
+        writers["x"].write({"step": 0, "layer": layer}, np.full(8, 0x4000 + 0x80 * layer, np.uint16))
+    assert np.asarray(group["x"][0]).tolist() == [[2] * 8, [4] * 8]
+
+
 def test_a_refused_value_leaves_the_event_missing(store: Store) -> None:
     spec = spec_of(steps=1, layers=1, encoding="bits")
     writer = store.begin("t0", [spec], [], {})

@@ -107,14 +107,18 @@ def test_four_readers_agree_to_the_bit(
             assert got.tobytes() == wanted.tobytes(), read.__name__
 
 
-def test_every_chunk_has_the_very_bytes_that_zarr_python_writes(tmp_path: Path) -> None:
-    held: dict[str, Any] = dict(zip(DIMS[1:], map(range, (1, 3, 4, 64, 256)), strict=True))
+@pytest.mark.parametrize("rounded", [False, True])
+@pytest.mark.parametrize("channels", [256, 2000])
+def test_every_chunk_has_the_very_bytes_that_zarr_python_writes(tmp_path: Path, channels: int, rounded: bool) -> None:
+    held: dict[str, Any] = dict(zip(DIMS[1:], map(range, (1, 3, 4, 64, channels)), strict=True))
     spec = ArraySpec("x", DIMS[1:], held, DIMS[1:3])
     values = np.random.default_rng(0).standard_normal((3, *spec.event_shape)).astype(np.float32)
+    patterns = (values.view(np.uint32) >> 16).astype(np.uint16)
+    values = (patterns.astype(np.uint32) << 16).view(np.float32) if rounded else values
     store = create_store(tmp_path / "a.zarr")
     writer = store.begin("t0", [spec], [], {})
     for number, event in enumerate(spec.events()):
-        writer.write("x", event, values[number])
+        writer.write("x", event, patterns[number] if rounded else values[number])
     writer.finish()
     ours = store.path / "t0" / "x"
     theirs = tmp_path / "theirs"
@@ -124,6 +128,8 @@ def test_every_chunk_has_the_very_bytes_that_zarr_python_writes(tmp_path: Path) 
     first, second = (chunks_of((folder / "c/0/0/0/0/0").read_bytes(), 12) for folder in (ours, theirs))
     assert first == second
     assert len(first[0]) > 1000
+    for read in READERS:
+        assert read(store.path / "t0", "x").tobytes() == values.tobytes(), read.__name__
 
 
 def chunks_of(shard: bytes, count: int) -> list[bytes]:

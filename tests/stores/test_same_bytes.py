@@ -6,7 +6,9 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from dit_lens_stores import ArraySpec, Coordinate, Store, TraceWriter, create_store
@@ -58,3 +60,39 @@ def test_a_log_that_cannot_be_written_stops_nothing(tmp_path: Path, monkeypatch:
     log_of(tmp_path / "a.zarr").mkdir()
     add_to_log(tmp_path / "a.zarr", "begin", trace="t0")
     assert list(log_of(tmp_path / "a.zarr").iterdir()) == []
+
+
+@pytest.mark.parametrize("compressor", ["auto", "none", "zstd"])
+@pytest.mark.parametrize("encoding", ["exact", "bits", "bitround:3"])
+def test_bit_patterns_end_with_the_same_store_as_the_float32_that_they_stand_for(
+    tmp_path: Path, bf16: Callable[..., Any], encoding: str, compressor: str
+) -> None:
+    held: dict[str, Any] = {"step": (0, 1), "layer": range(3), "token": range(300), "channel": range(512)}
+    options = {"encoding": encoding, "compressor": compressor}
+    specs = [
+        ArraySpec("whole", tuple(held), held, ("step", "layer"), **options),
+        ArraySpec("gaps", tuple(held), held | {"token": range(0, 300, 2)}, ("step", "layer"), **options),
+        ArraySpec(
+            "small",
+            tuple(held)[:3],
+            {"step": (0, 1), "layer": (0, 1, 2), "token": (3, 4)},
+            ("step", "layer"),
+            **options,
+        ),
+    ]
+    contents = []
+    for name, encoders in (("floats", 0), ("patterns", 1), ("either", 3), ("again", 1)):
+        store = create_store(tmp_path / name / "a.zarr")
+        writer = store.begin("t0", specs, [], {}, encoders=encoders)
+        events = [(spec, number) for spec in specs for number in range(6)]
+        order = np.random.default_rng(encoders).permutation(len(events))  # some shards are written twice
+        for at in order:
+            spec, number = events[at]
+            values = bf16(spec.event_shape, seed=number)
+            values = np.where(np.abs(values) < 1e38, values, np.float32(0))  # larger ones would be rounded to infinity
+            bits = (values.view(np.uint32) >> 16).astype(np.uint16)
+            as_bits = {"floats": False, "patterns": True}.get(name, bool(at % 2))
+            writer.write(spec.name, spec.events()[number], bits if as_bits else values)
+        writer.finish()
+        contents.append(content(store.path))
+    assert all(other == contents[0] for other in contents[1:])

@@ -54,7 +54,8 @@ def test_plain_run_is_the_stock_pipeline(lens, kit):
     request = kit.ask()
     stock = lens.pipeline(
         image=request.image, prompt=request.prompt, negative_prompt="", height=32, width=32, num_frames=5,
-        num_inference_steps=6, guidance_scale=3.0, max_sequence_length=16, generator=torch.Generator("cpu").manual_seed(3), output_type="np",
+        num_inference_steps=6, guidance_scale=3.0, max_sequence_length=16,
+        generator=torch.Generator("cpu").manual_seed(3), output_type="np",
     ).frames[0]  # fmt: skip
     assert ((stock * 255).round().astype("uint8") == lens.generate(request).video).all()
 
@@ -69,7 +70,7 @@ def test_plain_run_after_a_trace_that_died(lens, kit, tmp_path):
     store = stores.open_store(tmp_path / "a.zarr")
     assert store.status("dead") == "failed"
     with pytest.raises(stores.NotDone):
-        store["dead"]["latent.raw"].values
+        store["dead"]["latent.raw"].load()
 
 
 def test_plain_run_after_a_block_that_died(lens, kit, tmp_path):

@@ -84,6 +84,7 @@ class Capture:
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
+        self._check_kinds()
         for what, allowed in (("site", SITES), ("reduction", REDUCTIONS), ("dtype", DTYPES)):
             if getattr(self, what) not in allowed:
                 raise UnknownCapture(_unknown(what, getattr(self, what), allowed))
@@ -98,6 +99,21 @@ class Capture:
             raise BadSelection(
                 f"capture '{self}' selects an axis that {self.site} does not have; got {foreign[0]}, "
                 f"allowed {', '.join(self.axes)}; leave {foreign[0]} out"
+            )
+
+    def _check_kinds(self) -> None:
+        if isinstance(self.argument, int) and not isinstance(self.argument, bool):
+            object.__setattr__(self, "argument", str(self.argument))
+        for what in ("site", "reduction", "argument", "dtype"):
+            if not isinstance(getattr(self, what), str):
+                raise UnknownCapture(
+                    f"capture has no such {what}; got {getattr(self, what)!r}, allowed a text; write it as in "
+                    f"Capture('block.out', 'project', argument='16')"
+                )
+        if not isinstance(self.select, Selection):
+            raise BadSelection(
+                f"capture has no such selection; got {self.select!r}, allowed a Selection; write it as in "
+                f"Selection(step='0:3')"
             )
 
     @classmethod
@@ -234,7 +250,14 @@ def read_captures(captures: Iterable[Capture | str]) -> tuple[Capture, ...]:
     """
     if isinstance(captures, (str, Capture)):
         captures = [captures]
-    read = tuple(dict.fromkeys(Capture.parse(c) if isinstance(c, str) else c for c in captures))
+    listed = list(captures) if isinstance(captures, Iterable) else [captures]
+    for capture in listed:
+        if not isinstance(capture, (str, Capture)):
+            raise UnknownCapture(
+                f"capture cannot be read; got {capture!r}, allowed a text or a Capture; write it as in "
+                "'block.out:energy'"
+            )
+    read = tuple(dict.fromkeys(Capture.parse(c) if isinstance(c, str) else c for c in listed))
     if not read:
         raise UnknownCapture("no capture was given; got none, allowed one or more; add one, as in 'block.out:energy'")
     _refuse_twins(read)

@@ -18,12 +18,14 @@ import numpy.typing as npt
 import torch
 
 from dit_lens.adapters import Family, family_of
+from dit_lens.adapters.extra import check_extra
 from dit_lens.captures import Capture, Resolved, read_captures
 from dit_lens.engine.arrays import array_specs, coordinates
 from dit_lens.engine.batch import Batch
-from dit_lens.engine.disk import DiskGuard, check_free, planned_bytes, refuse_over_budget, taken_bytes
+from dit_lens.engine.disk import DiskGuard, check_free, planned_bytes, read_budget, refuse_over_budget, taken_bytes
 from dit_lens.engine.errors import BadRequest
 from dit_lens.engine.layout import Layout
+from dit_lens.engine.naming import check_notes, naming_default_ids
 from dit_lens.engine.plan import check_request, plan_layout, plan_size
 from dit_lens.engine.recording import Recording
 from dit_lens.engine.run import Outcome, decode, run_plain, run_traced
@@ -130,7 +132,7 @@ class Lens:
         on_step: Callable[[int, int], None] | None = None,
         decode: bool | None = None,
         notes: Mapping[str, Any] | None = None,
-        budget: int | None = None,
+        budget: int | str | None = None,
     ) -> Result:
         """Run and record; everything is checked before anything is written.
 
@@ -151,8 +153,8 @@ class Lens:
             Whether to decode the latents, and store the video; by default if the family can.
         notes : mapping, optional
             Entries of your own for the manifest.
-        budget : int, optional
-            Bytes that the trace may take, before compression.
+        budget : int or str, optional
+            Bytes that the trace may take, before compression; a text as in ``20GB``.
 
         Returns
         -------
@@ -188,7 +190,7 @@ class Lens:
         on_step: Callable[[int, int], None] | None = None,
         decode: bool | None = None,
         notes: Mapping[str, Any] | None = None,
-        budget: int | None = None,
+        budget: int | str | None = None,
         only: Sequence[int] | None = None,
     ) -> tuple[Result, ...]:
         """Run several requests in one call of the pipeline, and record each row as a trace of its own.
@@ -215,22 +217,22 @@ class Lens:
             If the requests cannot run together; further as ``trace``.
         """
         captures, requests = read_captures(captures), tuple(requests)
-        batch = Batch(requests, self.check(requests[0]) if requests else _NO_SIZE)
+        sizes = [self.check(request) for request in requests]
+        batch = Batch(requests, sizes[0] if sizes else _NO_SIZE)
         size, layout, resolved = self.plan(requests[0], captures, batch=len(requests))
-        for request in requests[1:]:
-            self.check(request)
         batch.arguments(self.pipeline, self.family)  # embeddings that cannot serve the batch are refused here
         ids = self._trace_ids(requests, trace_ids)
         wanted = _rows(only, len(requests))
         arrays = array_specs(resolved, layout, self._decodes(decode))
         planned = planned_bytes(arrays) * len(wanted)
-        refuse_over_budget(planned, budget)
-        identity = {**(notes or {}), **self.identity}
+        refuse_over_budget(planned, read_budget(budget))
+        identity = self.identity
         facts = {
             row: {**identity, **run_manifest(self.pipeline, self.family, requests[row], size, layout, resolved)}
             | {"batch": {"size": len(requests), "row": row} if len(requests) > 1 else None}
             for row in wanted
         }
+        facts = {row: {**check_notes(notes, known), **known} for row, known in facts.items()}
         store = out if isinstance(out, Store) else create_store(out)
         check_free(store.path, max(0, planned - taken_bytes(store.path / ids[row] for row in wanted)))
         plan = Recording(store, [ids[row] for row in wanted], arrays, coordinates(layout, arrays), list(facts.values()))
@@ -241,7 +243,8 @@ class Lens:
             guard = DiskGuard(store.path)
             return run_traced(self.pipeline, self.family, batch, layout, resolved, every, on_step, guard)
 
-        ran, anew = plan.run(run)
+        with naming_default_ids(trace_ids is None):
+            ran, anew = plan.run(run)
         return tuple(
             Result(ran.latents[row], ran.videos[row], ids[row], store.path, ran.seconds, ran.waited, anew.get(ids[row]))
             for row in wanted
@@ -315,6 +318,7 @@ class Lens:
         BadRequest
         """
         check_request(request)
+        check_extra(self.pipeline, self.family, request.extra)
         size = plan_size(request, self.origin.size, self.family)
         self.family.check(self.pipeline, request, size)
         return size
@@ -348,6 +352,11 @@ class Lens:
 
     def _trace_ids(self, requests: Sequence[Generation], given: Sequence[str] | None) -> list[str]:
         names = [self.default_trace_id(request) for request in requests] if given is None else list(given)
+        for name in names:
+            if not isinstance(name, str):
+                raise BadRequest(
+                    f"the trace has no such name; got {name!r}, allowed a text; leave it out, or write trace_id='maze-0'"
+                )
         if len(names) != len(requests) or len(set(names)) != len(names):
             raise BadRequest(
                 f"the names of the traces do not fit the batch; got {', '.join(names)}, allowed {len(requests)} "

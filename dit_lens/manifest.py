@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dit_lens.facts import fact, image_sha256
 from dit_lens.git import git_state
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def run_manifest(
         "pipeline": {"class": type(pipeline).__name__, "config": plain(pipeline.config)},
         "denoisers": {name: plain(model.config) for name, model in family.denoisers(pipeline).items()},
         "scheduler": {"class": type(pipeline.scheduler).__name__, "config": plain(pipeline.scheduler.config)},
-        "sigmas": None if layout.sigmas is None else list(layout.sigmas),
+        "sigmas": None if layout.sigmas is None else plain(layout.sigmas),
         "timesteps": None if layout.timesteps is None else list(layout.timesteps),
         "experts": list(layout.experts),
         "branches": list(layout.branches),
@@ -69,7 +70,7 @@ def request_manifest(request: Generation, size: Size) -> dict[str, Any]:
     return {
         "prompt": request.prompt,
         "negative_prompt": request.negative_prompt,
-        "image_sha256": None if request.image is None else _hash_image(request.image),
+        "image_sha256": None if request.image is None else image_sha256(request.image),
         "seed": request.seed,
         "steps": request.steps,
         "guidance": request.guidance,
@@ -77,24 +78,8 @@ def request_manifest(request: Generation, size: Size) -> dict[str, Any]:
         "height": size.height,
         "width": size.width,
         "frames": size.frames,
-        "extra": {name: _fact(value) for name, value in sorted(request.extra.items())},
+        "extra": fact(request.extra),
     }
-
-
-def _fact(value: Any) -> Any:
-    """An argument of the pipeline's call as JSON: pictures and arrays by their hash, lists item by item."""
-    if hasattr(value, "convert"):
-        return {"image_sha256": _hash_image(value)}
-    if isinstance(value, (list, tuple)):
-        return [_fact(entry) for entry in value]
-    if hasattr(value, "detach"):
-        value = value.detach().float().cpu().numpy()
-    if isinstance(value, np.ndarray):
-        from dit_lens.weights import hash_chunks
-
-        facts = f"{value.dtype}{value.shape}".encode()
-        return {"sha256": hash_chunks([facts, np.ascontiguousarray(value).tobytes()]), "shape": list(value.shape)}
-    return plain(value)
 
 
 def plain(value: Any) -> Any:
@@ -116,13 +101,6 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, (str, bool, int, float)):
         return value
     return str(value)
-
-
-def _hash_image(image: Any) -> str:
-    from dit_lens.weights import hash_chunks
-
-    pixels = np.asarray(image.convert("RGB"))
-    return hash_chunks([str(pixels.shape).encode(), pixels.tobytes()])
 
 
 def _versions() -> dict[str, str]:

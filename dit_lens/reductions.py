@@ -44,8 +44,9 @@ QUANTITIES = ("channel", "rms", "share")
 """What ``top`` says of a channel: its number, its root mean square over the tokens, its share of the sum of squares."""
 
 _MINIMAL_BATCH = 4  # the debiased estimator divides by n (n - 3)
-_BATCHES = re.compile(r"([1-9]\d*)(?:x([1-9]\d*))?")
-_NUMBER = re.compile(r"[1-9]\d*")
+_BATCHES = re.compile(r"([1-9][0-9]{0,17})(?:x([1-9][0-9]{0,17}))?")
+_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
+_COUNT_AT_MOST = 65536
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,8 @@ def read_argument(site: Site, name: str, text: str) -> str:
     kind = REDUCTIONS[name].argument
     if kind == "AXES":
         return "+".join(_ordered_axes(site, name, text))
-    if kind == "K" and not _NUMBER.fullmatch(text):
-        raise UnknownCapture(_unreadable(site, name, text, "a number from 1", f"{name}:16"))
+    if kind == "K" and not (_NUMBER.fullmatch(text) and int(text) <= _COUNT_AT_MOST):
+        raise UnknownCapture(_unreadable(site, name, text, f"a number from 1 to {_COUNT_AT_MOST}", f"{name}:16"))
     if kind == "B":
         batch = _BATCHES.fullmatch(text)
         if batch is None or int(batch[1]) < _MINIMAL_BATCH:

@@ -23,7 +23,9 @@ Term = int | str
 
 AXES = ("step", "layer", "branch", "expert", "frame", "token", "y", "x", "head")
 _NAMED = ("branch", "expert")
-_RANGE = re.compile(r"(-?\d+)?:(-?\d+)?(?::(\d+))?")
+_DIGITS = "[0-9]{1,18}"  # what int() takes of other scripts is not read, nor more digits than any run has
+_NUMBER = re.compile(rf"-?{_DIGITS}")
+_RANGE = re.compile(rf"(-?{_DIGITS})?:(-?{_DIGITS})?(?::({_DIGITS}))?")
 _SHOWN_AT_MOST = 8
 
 
@@ -187,7 +189,7 @@ def _read_term(axis: str, term: object) -> Term:
         if isinstance(term, str) and re.fullmatch(r"[\w.-]+", term):
             return term
     elif isinstance(term, str):
-        if re.fullmatch(r"-?\d+", term):
+        if _NUMBER.fullmatch(term):
             return int(term)
         if _RANGE.fullmatch(term):
             return term

@@ -53,6 +53,7 @@ _COSMOS_2 = Family(
     stacks=(Stack("transformer_blocks", inside={"attn1": "attn1", "attn2": "attn2", "ffn": "ff"}, probabilities=True),),
     size=Size(704, 1280, 93),
     preconditioned=True,
+    image_per_row=True,
     text_tokens=defaults.padded_text,
     latent_shape=_latent_shape,
     check=_check,
@@ -61,6 +62,7 @@ _COSMOS_2_IMAGE = replace(
     _COSMOS_2,
     name="cosmos-2-image",
     pipelines=("Cosmos2TextToImagePipeline",),
+    image_per_row=False,
     size=Size(768, 1360, 1),
     check=_image_check,
 )
@@ -69,6 +71,7 @@ _COSMOS_2_5 = replace(
     name="cosmos-2.5",
     pipelines=("Cosmos2_5_PredictBasePipeline",),
     preconditioned=False,
+    image_per_row=False,
     knows_schedule=True,
     check=_predict_check,
 )

@@ -53,9 +53,11 @@ class Family:
     argument : str
         Name of the latents in the denoiser's call.
     image_per_row : bool
-        Whether a batch needs its picture once for every row.
+        Whether a batch needs its picture, or the video that it starts from, once for every row.
     batches : bool
         Whether one call of the pipelines can draw several videos.
+    copies_embeddings : bool
+        Whether the pipelines copy embeddings that they are given, for several videos of one prompt.
     learns_variance : bool
         Whether the denoiser returns twice the channels, the second half being a variance.
     preconditioned : bool
@@ -104,6 +106,7 @@ class Family:
     argument: str = "hidden_states"
     image_per_row: bool = False
     batches: bool = True
+    copies_embeddings: bool = True
     learns_variance: bool = False
     preconditioned: bool = False
     branches: Callable[[Family, Generation], tuple[str, ...]] = defaults.branches

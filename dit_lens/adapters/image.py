@@ -110,6 +110,7 @@ _SD3 = Family(
     size=_MEGAPIXEL,
     guidance="batched",
     latent="b c h w",
+    copies_embeddings=False,
     check=_sd3_check,
 )
 _QWEN_IMAGE = Family(

@@ -189,6 +189,11 @@ def _check_experts(pipeline: Any, request: Generation) -> None:
         raise BadRequest(
             f"guidance_2 needs a second expert; got {request.guidance_2}, allowed None for this model; leave it out"
         )
+    if request.guidance_2 is not None and request.guidance <= 1:
+        raise BadRequest(
+            f"the pipeline guides neither expert when guidance is off; got guidance {request.guidance} with guidance_2 "
+            f"{request.guidance_2}, allowed guidance above 1; raise guidance, or leave guidance_2 out"
+        )
     missing = [name for name in ("transformer", "transformer_2") if getattr(pipeline, name, None) is None]
     if boundary(pipeline) is not None and missing:
         raise BadRequest(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import TypeVar
@@ -11,9 +12,12 @@ from dit_lens.cli.failures import BadOption
 __all__ = ["part_of", "read_numbers"]
 
 Item = TypeVar("Item")
+NUMBERS_AT_MOST = 1_000_000
+_PART = re.compile(r"[0-9]{1,18}")
+_WORD = re.compile(r"([0-9]{1,40})(?:(:)([0-9]{1,40}))?")
 
 
-def read_numbers(option: str, words: Sequence[str]) -> tuple[int, ...]:
+def read_numbers(option: str, words: Sequence[str], at_most: int = NUMBERS_AT_MOST) -> tuple[int, ...]:
     """Read the numbers that ``words`` name, each of them once.
 
     Parameters
@@ -22,6 +26,8 @@ def read_numbers(option: str, words: Sequence[str]) -> tuple[int, ...]:
         The option's name, for messages.
     words : sequence of str
         Each a number or a half-open range.
+    at_most : int
+        Numbers that all words together may name.
 
     Returns
     -------
@@ -30,14 +36,21 @@ def read_numbers(option: str, words: Sequence[str]) -> tuple[int, ...]:
     Raises
     ------
     BadOption
-        If a word cannot be read, a range is empty, or a number comes twice.
+        If a word cannot be read, a range is empty, a number comes twice, or there are too many.
 
     Examples
     --------
     >>> read_numbers("--seed", ["0:3", "7"])
     (0, 1, 2, 7)
     """
-    numbers = [number for word in words for number in _read_word(option, word)]
+    ranges = [_read_word(option, word) for word in words]
+    count = sum(part.stop - part.start for part in ranges)  # a range this long has no len()
+    if count > at_most:
+        raise BadOption(
+            f"{option} names too many; got {count}, allowed {at_most} at most; name fewer, and run the command again "
+            f"for the others"
+        )
+    numbers = [number for part in ranges for number in part]
     twice = [number for number, count in Counter(numbers).items() if count > 1]
     if twice:
         raise BadOption(
@@ -62,7 +75,7 @@ def part_of(items: Sequence[Item], shard: str | None) -> tuple[Item, ...]:
     if shard is None:
         return tuple(items)
     part, slash, parts = shard.partition("/")
-    if not (slash and part.isdecimal() and parts.isdecimal() and int(part) < int(parts) <= len(items)):
+    if not (slash and _PART.fullmatch(part) and _PART.fullmatch(parts) and int(part) < int(parts) <= len(items)):
         raise BadOption(
             f"--shard cannot be used; got {shard!r}, allowed 0/N to N-1/N with N from 1 to {len(items)}, the number of "
             f"traces; write --shard 0/{min(2, len(items))} for the first part"
@@ -71,14 +84,15 @@ def part_of(items: Sequence[Item], shard: str | None) -> tuple[Item, ...]:
 
 
 def _read_word(option: str, word: str) -> range:
-    first, colon, last = word.partition(":")
-    if not first.isdecimal() or (colon and not last.isdecimal()):
+    read = _WORD.fullmatch(word)
+    if read is None:
         raise BadOption(
             f"{option} cannot be read; got {word!r}, allowed a number from 0 up or a half-open range like 0:4; "
             f"write {option} 0:4 for 0, 1, 2 and 3"
         )
+    first, colon, last = read.groups()
     numbers = range(int(first), int(last)) if colon else range(int(first), int(first) + 1)
-    if not numbers:
+    if numbers.stop <= numbers.start:
         raise BadOption(
             f"{option} names nothing; got {word!r}, allowed a range whose end is above its start; "
             f"write {option} {first}:{int(first) + 1} for {first} alone"

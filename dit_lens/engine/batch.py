@@ -8,6 +8,7 @@ manifest of its trace says that it ran in a batch.
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from dit_lens.manifest import request_manifest
 __all__ = ["Batch"]
 
 _OF_ROW = ("prompt", "negative_prompt", "seed")
+_FURTHER_PROMPT = re.compile(r"(negative_)?prompt_[0-9]")
 _COPIES = ("num_videos_per_prompt", "num_images_per_prompt")
 
 
@@ -69,11 +71,21 @@ class Batch:
         shared = dict(family.arguments(family, pipeline, self.requests[0], self.size))
         if len(self) == 1:
             return {**shared, "generator": generators[0]}
-        if family.image_per_row and "image" in shared:
-            shared["image"] = [shared["image"]] * len(self)
-        return {**shared, **self._rows(pipeline, shared), "generator": generators}
+        self._refuse_noise(shared)
+        for name in ("image", "video") if family.image_per_row else ():
+            if shared.get(name) is not None:
+                shared[name] = [shared[name]] * len(self)
+        return {**shared, **self._rows(pipeline, family, shared), "generator": generators}
 
-    def _rows(self, pipeline: Any, shared: dict[str, Any]) -> dict[str, Any]:
+    def _refuse_noise(self, shared: dict[str, Any]) -> None:
+        given = [name for name in ("latents", "audio_latents") if shared.get(name) is not None]
+        if given:
+            raise BadRequest(
+                f"noise that is given is that of one sample; got {given[0]} with a batch of {len(self)}, allowed a "
+                f"batch of 1; leave it out, or trace the requests one by one"
+            )
+
+    def _rows(self, pipeline: Any, family: Family, shared: dict[str, Any]) -> dict[str, Any]:
         """Prompts as lists; of one prompt that is given as embeddings, the pipeline makes copies.
 
         Lists come first, because some pipelines (CogVideoX, Allegro) take an argument for copies and ignore it.
@@ -81,6 +93,11 @@ class Batch:
         words = {(request.prompt, request.negative_prompt) for request in self.requests}
         names = inspect.signature(type(pipeline).__call__).parameters
         copies = next((name for name in _COPIES if name in names), None)
+        if shared.get("prompt") is None and not family.copies_embeddings:
+            raise BadRequest(
+                f"{type(pipeline).__name__} makes no copies of embeddings; got them with a batch of {len(self)}, "
+                f"allowed a batch of 1; give prompts as words, or trace the requests one by one"
+            )
         if shared.get("prompt") is None and len(words) == 1 and copies is not None:
             return {copies: len(self)}
         if shared.get("prompt") is None:
@@ -92,9 +109,15 @@ class Batch:
             "prompt": [request.prompt for request in self.requests],
             "negative_prompt": [request.negative_prompt for request in self.requests],
         }
-        return {name: rows for name, rows in lists.items() if name in shared}
+        further = {name: [text] * len(self) for name, text in shared.items() if _is_further_prompt(name, text)}
+        return {**{name: rows for name, rows in lists.items() if name in shared}, **further}
 
     def _shared(self, request: Generation) -> dict[str, Any]:
         """What all rows must agree in; pictures and tensors by their hash."""
         facts = request_manifest(request, self.size)
         return {name: value for name, value in facts.items() if name not in _OF_ROW}
+
+
+def _is_further_prompt(name: str, value: object) -> bool:
+    """A text for the second or third text encoder, of which there must be as many as there are prompts."""
+    return isinstance(value, str) and _FURTHER_PROMPT.fullmatch(name) is not None

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ __all__ = [
     "naming_full_disk",
     "parse_size",
     "planned_bytes",
+    "read_budget",
     "refuse_over_budget",
     "taken_bytes",
 ]
@@ -82,6 +84,26 @@ def parse_size(text: str) -> int:
         allowed = f"a number with one of {', '.join(_UNITS | _BINARY)}"
         raise BadSize(f"a size cannot be read; got {text!r}, allowed {allowed}{meant or '; write it as 20GB'}")
     return int(Fraction(match[1]) * units[unit])
+
+
+def read_budget(budget: object) -> int | None:
+    """Bytes that a run may take: a whole number, or a text as in ``parse_size``; None sets no bound.
+
+    Raises
+    ------
+    BadSize
+        If it is neither.
+
+    Examples
+    --------
+    >>> read_budget("20GB"), read_budget(300), read_budget(None)
+    (20000000000, 300, None)
+    """
+    if budget is None or isinstance(budget, str):
+        return None if budget is None else parse_size(budget)
+    if not isinstance(budget, Integral) or isinstance(budget, bool) or budget < 0:
+        raise BadSize(f"a budget cannot be read; got {budget!r}, allowed bytes from 0 up or a text; write it as '20GB'")
+    return int(budget)
 
 
 def format_size(size: int) -> str:

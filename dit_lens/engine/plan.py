@@ -34,6 +34,11 @@ def check_request(request: Generation) -> None:
     ...
     dit_lens.engine.errors.BadRequest: the generation has no such steps; got 0, allowed 1 to 1000; ask for 20, say
     """
+    if not isinstance(request, Generation):
+        raise BadRequest(
+            f"the request is none; got {type(request).__name__}, allowed a Generation; write Generation(prompt=..., "
+            f"seed=0, steps=20)"
+        )
     _check_number("steps", request.steps, 1, _STEPS_AT_MOST, "ask for 20, say")
     _check_number("seed", request.seed, 0, _SEEDS - 1, "choose one of those")
     for name in ("height", "width", "frames"):
@@ -101,6 +106,7 @@ def plan_layout(pipeline: Any, family: Family, request: Generation, size: Size, 
     check_scheduler(pipeline.scheduler)
     _check_batch(pipeline, family, batch)
     denoisers = family.denoisers(pipeline)
+    _check_distinct(denoisers)
     denoiser = next(iter(denoisers.values()))
     channels, frames, *extent = family.latent_shape(pipeline, size)
     latent = (channels, frames + family.leading_frames(pipeline, request), extent[0], extent[1])
@@ -161,6 +167,15 @@ def _check_batch(pipeline: Any, family: Family, batch: int) -> None:
         raise BadRequest(
             f"{type(pipeline).__name__} draws one video at a time; got a batch of {batch}, allowed 1; trace the "
             f"requests one by one"
+        )
+
+
+def _check_distinct(denoisers: dict[str, Any]) -> None:
+    """One module that is two experts would have every hook twice."""
+    if len({id(model) for model in denoisers.values()}) != len(denoisers):
+        raise UnknownModel(
+            f"one denoiser is several experts; got the same module as {' and '.join(denoisers)}, allowed a module for "
+            f"each; load a second one, or leave all but one out"
         )
 
 

@@ -3,8 +3,8 @@
 A map of Wan2.2-14B has 32,760 x 32,760 entries a head. What is asked of it is small: how much goes to each frame, or
 the rows of a few tokens. So the scores of a few heads and queries at a time are computed into a block of bounded
 size, turned into probabilities in place with their exact softmax, reduced, and forgotten. Everything is computed in
-float32 (float64 stays float64), autocast or not, on the device where the queries are; the working memory beside
-inputs and results stays under ``BLOCK_BYTES`` however many tokens there are.
+float32 (float64 stays float64), autocast and TF32 or not, on the device where the queries are; the working memory
+beside inputs and results stays under ``BLOCK_BYTES`` however many tokens there are.
 
 Frames and tokens are numbers on the grid of tokens: 0 .. frames - 1, and 0 .. rows x columns - 1 within a frame.
 
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import torch
 
 from dit_lens.engine.errors import Untraceable
+from dit_lens.engine.precision import full_precision
 
 __all__ = ["BLOCK_BYTES", "AttentionCall", "frames_attention", "rows_attention", "words_attention"]
 
@@ -199,12 +200,13 @@ def _each_block(
     frames_F = torch.tensor(frames, device=device) * (grid[1] * grid[2])
     keys, most = call.k_HMD.shape[1], min(_queries(call), len(heads) * len(frames) * len(tokens))
     memory = call.q_HND.new_empty(most * keys, dtype=call.dtype)  # one for all blocks: the next would need a second
-    for block in _blocks(most, len(heads), len(frames), len(tokens)):
-        queries_FN = frames_F[block.frames, None] + tokens_N[block.tokens]
-        chosen = list(heads[block.heads])
-        scores_HQM = memory[: len(chosen) * queries_FN.numel() * keys].view(len(chosen), -1, keys)
-        _probabilities(call, chosen, queries_FN.flatten(), scores_HQM)
-        take(block, scores_HQM.view(len(chosen), *queries_FN.shape, keys))
+    with full_precision(device.type):
+        for block in _blocks(most, len(heads), len(frames), len(tokens)):
+            queries_FN = frames_F[block.frames, None] + tokens_N[block.tokens]
+            chosen = list(heads[block.heads])
+            scores_HQM = memory[: len(chosen) * queries_FN.numel() * keys].view(len(chosen), -1, keys)
+            _probabilities(call, chosen, queries_FN.flatten(), scores_HQM)
+            take(block, scores_HQM.view(len(chosen), *queries_FN.shape, keys))
 
 
 def _queries(call: AttentionCall) -> int:
@@ -253,7 +255,6 @@ def _scores(call: AttentionCall, heads: list[int], queries_Q: torch.Tensor, into
     run = max(1, BLOCK_BYTES // 4 // (count * (queries + 2 * channels) * call.dtype.itemsize))
     for start in range(0, keys, run):
         k_HMD = call.k_HMD[:, start : start + run][key_heads].to(call.dtype)
-        # autocast leaves alone what writes into a given tensor
         torch.bmm(q_HQD, k_HMD.transpose(1, 2), out=into_HQM[..., start : start + run])
 
 

@@ -25,6 +25,7 @@ from dit_lens.engine.flow import Flow
 from dit_lens.engine.layout import Layout
 from dit_lens.engine.probabilities import AttentionCall, frames_attention, rows_attention, words_attention
 from dit_lens.engine.reductions import Reducer
+from dit_lens.manifest import plain
 from dit_lens.selection import Term
 from dit_lens_stores import TraceWriter
 
@@ -104,9 +105,11 @@ class Recorder:
         Raises
         ------
         UnexpectedVisit
-            If it came before.
+            If it came before, or is over another number of tokens of the prompt than the plan.
         """
         self._visit(address)
+        if address.site == "attn2.words":
+            check_shape(address, call.k_HMD[0, :, 0], (self._layout.text_tokens,))
         for sink in self._open(address, call.q_HND.dtype):
             at = sink.reducer.positions
             values = _PROBABILITIES[address.site](call, self._layout.tokens, at["frame"], at["token"], at["head"])
@@ -158,7 +161,7 @@ class Recorder:
         """Write into the store what is known only now, and call the trace complete."""
         for array, dtype in self.source_dtypes.items():
             self._writer.set_array_attribute(array, "source_dtype", dtype)
-        self._writer.update_manifest({"source_dtypes": self.source_dtypes, **self.steps})
+        self._writer.update_manifest({"source_dtypes": self.source_dtypes, **plain(self.steps)})
         self._writer.finish()
 
     def missing(self) -> tuple[Address, ...]:

@@ -9,7 +9,6 @@ Shapes: N rows, H what is kept beside them, C channels, K components, M minibatc
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
 from math import prod
 from typing import Any
@@ -22,6 +21,7 @@ from dit_lens.captures import SITES, Resolved
 from dit_lens.engine import draws
 from dit_lens.engine.errors import BeyondFloat16
 from dit_lens.engine.layout import Layout
+from dit_lens.engine.precision import full_precision
 from dit_lens.engine.projections import grams, project
 from dit_lens.engine.statistics import energy, mean, std, top
 from dit_lens.reductions import read_axes, read_batches
@@ -105,7 +105,7 @@ class Reducer:
         ------
         BeyondFloat16
         """
-        with torch.no_grad(), _no_autocast(values.device.type):
+        with torch.no_grad(), full_precision(values.device.type):
             return self._round(self._reduced(values.detach()))
 
     def _reduced(self, values: torch.Tensor) -> torch.Tensor:
@@ -173,11 +173,6 @@ def to_host(values: torch.Tensor) -> npt.NDArray[Any]:
     host = values.detach().to("cpu", copy=True)
     widened: npt.NDArray[Any] = (host.to(torch.float32) if host.dtype == torch.bfloat16 else host).numpy()
     return widened
-
-
-def _no_autocast(device: str) -> AbstractContextManager[object]:
-    """Autocast would multiply in bfloat16; where it is off, to turn it off takes longer than many a reduction."""
-    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
 
 
 def _make(name: str, numbers: Sequence[int]) -> npt.NDArray[Any]:

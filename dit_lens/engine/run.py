@@ -28,6 +28,7 @@ from dit_lens.engine.flow import Flow
 from dit_lens.engine.hooks import attached
 from dit_lens.engine.layout import Layout
 from dit_lens.engine.recorder import Recorder
+from dit_lens.engine.seeding import seeded
 from dit_lens_stores import TraceWriter
 
 __all__ = ["Outcome", "decode", "run_plain", "run_traced"]
@@ -173,7 +174,7 @@ def decode(pipeline: Any, family: Family, latents: torch.Tensor, leading: int = 
 
 def _call(pipeline: Any, family: Family, batch: Batch) -> tuple[torch.Tensor, ...]:
     """The final latents of every sample, with a batch axis of one."""
-    with _eager(), _quiet(pipeline):
+    with _eager(), _quiet(pipeline), seeded(batch.requests[0].seed, pipeline._execution_device):
         latents: torch.Tensor = pipeline(**batch.arguments(pipeline, family), output_type="latent", return_dict=False)[
             0
         ]

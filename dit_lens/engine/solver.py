@@ -1,18 +1,22 @@
 """What a scheduler knows: its steps, their sigma, and the clean latent that a model output points to.
 
 In flow matching the latent is ``(1 - sigma) * clean + sigma * noise`` and the model output is the velocity
-``noise - clean``, so the clean latent is ``x + (sigmas[-1] - sigma) * v``: one formula for Euler, Heun, UniPC and
-DPM++, also with inverted sigmas. It is evaluated with the scheduler's own zero-dimensional sigma tensor and in its
-order of operations, so that the last step agrees with the final latents bit for bit. Older schedulers keep
+``noise - clean``, so the clean latent is ``x - sigma * v``, or ``x + (1 - sigma) * v`` with inverted sigmas: one
+formula for Euler, Heun, UniPC and DPM++. It is evaluated with the scheduler's own zero-dimensional sigma tensor and in
+its order of operations, so that the last step agrees with the final latents bit for bit, if it ends on its estimate (it
+does not with ``final_sigmas_type="sigma_min"``). Older schedulers keep
 ``alpha * clean + beta * noise`` (variance preserving) or ``clean + sigma * noise`` (Euler's) and predict noise, the
 clean latent, or ``alpha * noise - beta * clean`` (Salimans and Ho 2022, https://arxiv.org/abs/2202.00512). The sigma of
 a step is read from ``scheduler.sigmas``, never from the timestep, which UniPC truncates to an integer; a scheduler that
-has none gets diffusers' own definition of it, ``sqrt((1 - a) / a)`` with ``a = alphas_cumprod[timestep]``.
+has none gets diffusers' own definition of it, ``sqrt((1 - a) / a)`` with ``a = alphas_cumprod[timestep]``: infinite
+where ``a`` is 0, as at the first step of the released CogVideoX (``rescale_betas_zero_snr``). There is nothing of the
+clean latent there, and a prediction of noise does not point to one.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -101,7 +105,7 @@ def is_flow(scheduler: Any) -> bool:
 
 
 def finds_clean(scheduler: Any) -> bool:
-    """Whether ``clean_latent`` has a formula for the scheduler.
+    """Whether ``clean_latent`` has a formula for the scheduler, at each of its timesteps.
 
     Examples
     --------
@@ -137,7 +141,7 @@ def sigma_at(scheduler: Any, index: int | None, timestep: float) -> float:
     if index is not None and _has_sigmas(scheduler):
         return float(scheduler.sigmas[index])
     kept = float(scheduler.alphas_cumprod[int(timestep)])
-    return float(((1 - kept) / kept) ** 0.5)
+    return float(((1 - kept) / kept) ** 0.5) if kept else math.inf
 
 
 def clean_latent(
@@ -162,17 +166,27 @@ def clean_latent(
     if latent.dtype != torch.float64:
         latent = latent.to(torch.float32)
     if _space(scheduler) == "flow":
-        clean: torch.Tensor = latent + (scheduler.sigmas[-1] - scheduler.sigmas[index]) * output
+        end = 1.0 if getattr(scheduler.config, "invert_sigmas", False) else 0.0
+        clean: torch.Tensor = latent + (end - scheduler.sigmas[index]) * output
         return clean
-    sigma = sigma_at(scheduler, index, float(timestep))
-    kept = 1 / (1 + sigma**2) ** 0.5  # alpha; beta is sigma * alpha
+    kept, lost = _shares(scheduler, index, timestep)
     if _space(scheduler) == "exploding":
         latent = latent * kept
-    return _variance_preserving(scheduler.config.prediction_type, latent, output, kept, sigma * kept)
+    return _variance_preserving(scheduler.config.prediction_type, latent, output, kept, lost)
+
+
+def _shares(scheduler: Any, index: int | None, timestep: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Alpha and beta; not by way of sigma where that may be infinite."""
+    if index is None:
+        kept = scheduler.alphas_cumprod[int(timestep)]
+        return kept**0.5, (1 - kept) ** 0.5
+    sigma = scheduler.sigmas[index]
+    alpha = 1 / (sigma**2 + 1) ** 0.5
+    return alpha, sigma * alpha
 
 
 def _variance_preserving(
-    kind: str, latent: torch.Tensor, output: torch.Tensor, kept: float, lost: float
+    kind: str, latent: torch.Tensor, output: torch.Tensor, kept: torch.Tensor, lost: torch.Tensor
 ) -> torch.Tensor:
     if kind == "epsilon":
         return (latent - lost * output) / kept
@@ -183,10 +197,20 @@ def _space(scheduler: Any) -> Space | None:
     """How the scheduler mixes latent and noise; None if no formula is known for it."""
     if is_flow(scheduler):
         return "flow" if _has_sigmas(scheduler) else None
-    if getattr(scheduler.config, "prediction_type", None) not in _PREDICTIONS:
+    prediction = getattr(scheduler.config, "prediction_type", None)
+    if prediction not in _PREDICTIONS or prediction in _points_nowhere(scheduler):
         return None
     kind = type(scheduler).__name__
     return "exploding" if kind in _EXPLODING else "preserving" if kind in _PRESERVING else None
+
+
+def _points_nowhere(scheduler: Any) -> tuple[str, ...]:
+    """Predictions from which no clean latent follows, or another one than this page's formula gives."""
+    if getattr(scheduler.config, "use_flow_sigmas", False):
+        return ("epsilon", "v_prediction")  # taken for those of a latent that is mixed as in flow matching
+    if not _has_sigmas(scheduler) and float(scheduler.alphas_cumprod.min()) == 0:
+        return ("epsilon",)
+    return ()
 
 
 def _has_sigmas(scheduler: Any) -> bool:

@@ -109,8 +109,10 @@ def forker(model: str, folder: Path) -> Iterator[Forker]:
 
 def _serve(model: str) -> None:
     import dit_lens.cli.trace as command
+    import dit_lens.manifest
     from dit_lens.cli import run  # noqa: F401  so that it is imported before the fork
 
+    dit_lens.manifest.git_state = lambda: None  # somebody may work on the source meanwhile
     lens = _load(model)
     _ = lens.identity
     command.load_quietly = lambda *_, **__: lens

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -28,6 +27,8 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 CAPTURES = "--capture block.out:energy --capture latent --capture block.out@bits[layer=0:2] --capture attn1.frames"
 WORDS = f"--steps 6 --seed 0:2 {CAPTURES} --set max_sequence_length=16".split()
 TINY = f"trace tiny-wan --task maze --size 3 --steps 4 --frames 9 --seed 0:2 {CAPTURES}".split()
+
+KILLS = 100
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -220,8 +221,11 @@ def test_other_settings_are_refused(whole: SimpleNamespace, tmp_path: Path) -> N
 @pytest.mark.timeout(3600)
 def test_tiny_wan_killed_at_a_hundred_moments(tmp_path: Path) -> None:
     with forker("tiny-wan", tmp_path) as forks:
-        whole, ends = _whole(forks, [*TINY], tmp_path), []
-        for moment in range(100):
-            where = random.Random(moment).uniform(0.02, 1)
-            ends.append(stop_and_resume(whole, tmp_path / str(moment) / "s.zarr", where, signal.SIGKILL))
-        assert ends.count(-signal.SIGKILL) > 90, json.dumps(ends)
+        whole, draw, killed = _whole(forks, [*TINY], tmp_path), random.Random(0), 0
+        for number in range(3 * KILLS):
+            code = stop_and_resume(whole, tmp_path / str(number) / "s.zarr", draw.uniform(0.02, 1), signal.SIGKILL)
+            killed += code == -signal.SIGKILL
+            whole.seconds *= 1 if code else 0.98  # it ended before: the machine has less to do than it had
+            if killed == KILLS:
+                break
+        assert killed == KILLS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 import weakref
 from functools import partial
 
@@ -89,6 +90,8 @@ def _live_after_each_step(lens, kit, path, steps):
     def on_step(done, total):
         outputs.append(sum(ref() is not None for ref in born))
         if done in (4, 8, 12):  # walking over all objects takes half a second
+            time.sleep(0.1)  # what waits is written
+            gc.collect()  # of what earlier tests left
             tensors.append(sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects()))
 
     lens.trace(kit.ask(steps=steps), ["block.out", "block.out:energy", "x0", "velocity"], path, on_step=on_step)
@@ -103,7 +106,7 @@ def test_memory_does_not_grow_with_the_steps(kit, tmp_path, monkeypatch):
     outputs, tensors = _live_after_each_step(lens, kit, tmp_path / "a.zarr", 12)
     assert len(outputs) == 12
     assert max(outputs) <= 4, "only what the pipeline itself holds of the running step"
-    assert max(tensors) - min(tensors) <= 4, tensors
+    assert max(tensors) - tensors[0] <= 4, tensors  # what earlier tests left may still go
 
 
 def test_nothing_of_a_trace_is_kept_alive(lens, kit, tmp_path):

@@ -6,7 +6,7 @@ branch called ``cond`` must agree with it, and ``uncond`` must not.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -82,7 +82,7 @@ def clean_latents(runs: Runs) -> str:
     name = type(scheduler).__name__
     if "x0.guided" not in runs.subject.captures:
         raise Moot(f"no clean latent is known for {name} with {runs.subject.family.name}")
-    if name not in _ENDS_CLEAN or not is_flow(scheduler) or scheduler.config.get("stochastic_sampling", False):
+    if name not in _ENDS_CLEAN or not is_flow(scheduler) or _ends_noisy(scheduler):
         raise Moot(f"{name} does not end on its estimate of the clean latent")
     trace, last = runs.traced[1], runs.seen.last
     assert last is not None
@@ -97,6 +97,11 @@ def clean_latents(runs: Runs) -> str:
         f"x0.guided of the last step is off the final latent by {apart:.2g} of the largest value",
         "set Family.preconditioned if the pipeline mixes the output with the latent; else correct Family.latent",
     )
+
+
+def _ends_noisy(scheduler: Any) -> bool:
+    config = scheduler.config
+    return bool(config.get("stochastic_sampling")) or config.get("final_sigmas_type") == "sigma_min"
 
 
 def timesteps(runs: Runs) -> str:

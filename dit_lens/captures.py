@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dit_lens.engine.errors import BadSelection, UnknownCapture
 from dit_lens.reductions import DTYPES, REDUCTIONS, Reduction, dims_after, labels_after, read_argument
@@ -102,8 +103,9 @@ class Capture:
             )
 
     def _check_kinds(self) -> None:
-        if isinstance(self.argument, int) and not isinstance(self.argument, bool):
-            object.__setattr__(self, "argument", str(self.argument))
+        argument: Any = self.argument
+        if isinstance(argument, Integral) and argument is not True and argument is not False:
+            object.__setattr__(self, "argument", str(int(argument)))
         for what in ("site", "reduction", "argument", "dtype"):
             if not isinstance(getattr(self, what), str):
                 raise UnknownCapture(

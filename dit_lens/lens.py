@@ -133,6 +133,7 @@ class Lens:
         decode: bool | None = None,
         notes: Mapping[str, Any] | None = None,
         budget: int | str | None = None,
+        resume: bool = True,
     ) -> Result:
         """Run and record; everything is checked before anything is written.
 
@@ -155,6 +156,8 @@ class Lens:
             Entries of your own for the manifest.
         budget : int or str, optional
             Bytes that the trace may take, before compression; a text as in ``20GB``.
+        resume : bool
+            Whether to keep anything of a trace of that name that is not complete; if not, it is recorded anew.
 
         Returns
         -------
@@ -177,7 +180,15 @@ class Lens:
         """
         ids = None if trace_id is None else [trace_id]
         return self.trace_batch(
-            [request], captures, out, trace_ids=ids, on_step=on_step, decode=decode, notes=notes, budget=budget
+            [request],
+            captures,
+            out,
+            trace_ids=ids,
+            on_step=on_step,
+            decode=decode,
+            notes=notes,
+            budget=budget,
+            resume=resume,
         )[0]
 
     def trace_batch(
@@ -192,6 +203,7 @@ class Lens:
         notes: Mapping[str, Any] | None = None,
         budget: int | str | None = None,
         only: Sequence[int] | None = None,
+        resume: bool = True,
     ) -> tuple[Result, ...]:
         """Run several requests in one call of the pipeline, and record each row as a trace of its own.
 
@@ -201,7 +213,7 @@ class Lens:
         ----------
         requests : sequence of Generation
             Alike in all but prompt, negative prompt and seed.
-        captures, out, on_step, decode, notes, budget
+        captures, out, on_step, decode, notes, budget, resume
             See ``trace``; the budget is that of all rows together.
         trace_ids : sequence of str, optional
         only : sequence of int, optional
@@ -235,7 +247,9 @@ class Lens:
         facts = {row: {**check_notes(notes, known), **known} for row, known in facts.items()}
         store = out if isinstance(out, Store) else create_store(out)
         check_free(store.path, max(0, planned - taken_bytes(store.path / ids[row] for row in wanted)))
-        plan = Recording(store, [ids[row] for row in wanted], arrays, coordinates(layout, arrays), list(facts.values()))
+        plan = Recording(
+            store, [ids[row] for row in wanted], arrays, coordinates(layout, arrays), list(facts.values()), resume
+        )
 
         def run(writers: Sequence[TraceWriter]) -> Outcome:
             rows = dict(zip(wanted, writers, strict=True))
@@ -355,7 +369,7 @@ class Lens:
         for name in names:
             if not isinstance(name, str):
                 raise BadRequest(
-                    f"the trace has no such name; got {name!r}, allowed a text; leave it out, or write trace_id='maze-0'"
+                    f"the trace has no such name; got {name!r}, allowed a text; leave it out, or write 'maze-0'"
                 )
         if len(names) != len(requests) or len(set(names)) != len(names):
             raise BadRequest(

@@ -117,16 +117,17 @@ def _check_value(name: str, value: Any, where: str) -> None:
     if value is None:
         return
     if _TENSOR.fullmatch(name) and not isinstance(value, torch.Tensor):
-        raise _of_another_kind(where, name, type(value).__name__, "a tensor or None", "give it in Python, or leave it out")
+        raise _another_kind(where, name, type(value).__name__, "a tensor or None", "give it in Python, or leave it out")
     if _ONE_ROW.fullmatch(name) and (value.ndim < 2 or value.shape[0] != 1):
         shape = f"shape {tuple(value.shape)}"
-        raise _of_another_kind(where, name, shape, "one row, shape (1, ...)", "trace one prompt at a time")
+        raise _another_kind(where, name, shape, "one row, shape (1, ...)", "trace one prompt at a time")
     if name.endswith("_kwargs") and not isinstance(value, Mapping):
-        raise _of_another_kind(where, name, repr(value), "a mapping", "write it as {'scale': 1.0}")
+        raise _another_kind(where, name, repr(value), "a mapping", "write it as {'scale': 1.0}")
     whole = isinstance(value, Integral) and not isinstance(value, bool)
     if name == _COUNT and not (whole and value >= 1):
-        raise _of_another_kind(where, name, repr(value), "a number of tokens from 1", "leave it out for the pipeline's own")
+        remedy = "leave it out for the pipeline's own"
+        raise _another_kind(where, name, repr(value), "a number of tokens from 1", remedy)
 
 
-def _of_another_kind(where: str, name: str, got: str, allowed: str, remedy: str) -> BadRequest:
+def _another_kind(where: str, name: str, got: str, allowed: str, remedy: str) -> BadRequest:
     return BadRequest(f"{where} has no such {name}; got {got}, allowed {allowed}; {remedy}")

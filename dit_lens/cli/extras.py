@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
 import json as json_module
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dit_lens.cli.failures import BadOption
-from dit_lens.errors import close_match
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["check_names", "read_settings", "read_video"]
+    from dit_lens import Lens
+
+__all__ = ["check_settings", "read_settings", "read_video"]
 
 _OPTIONS = {
     "prompt": "--prompt",
@@ -25,11 +25,9 @@ _OPTIONS = {
     "width": "--width",
     "num_frames": "--frames",
     "num_inference_steps": "--steps",
-    "guidance_scale": "--guidance",
     "guidance_scale_2": "--guidance-2",
     "generator": "--seed",
 }
-_OURS = ("output_type", "return_dict", "callback_on_step_end", "callback_on_step_end_tensor_inputs", "latents")
 
 
 def read_settings(settings: Sequence[str]) -> dict[str, Any]:
@@ -53,23 +51,17 @@ def read_settings(settings: Sequence[str]) -> dict[str, Any]:
     return read
 
 
-def check_names(pipeline: Any, names: Iterable[str]) -> None:
-    """Refuse names that the call of a pipeline does not have, or that a trace needs for itself.
+def check_settings(lens: Lens, settings: Mapping[str, Any]) -> None:
+    """Refuse what the call of a pipeline does not have, or what a trace needs for itself, by the option's name.
 
     Raises
     ------
-    BadOption
+    BadRequest
     """
-    parameters = inspect.signature(type(pipeline).__call__).parameters
-    allowed = [name for name in parameters if name not in ("self", *_OURS, *_OPTIONS)]
-    for name in names:
-        option = "--video" if name == "video" else "--set"
-        if name not in parameters or name in _OURS:
-            hint = close_match(name, allowed) or "; leave it out"
-            raise BadOption(
-                f"{option} names no argument of {type(pipeline).__name__}; got {name!r}, allowed "
-                f"{', '.join(allowed)}{hint}"
-            )
+    from dit_lens.adapters.extra import check_extra
+
+    for name, value in settings.items():
+        check_extra(lens.pipeline, lens.family, {name: value}, "--video" if name == "video" else "--set")
 
 
 def read_video(path: Path) -> list[Image]:

@@ -6,7 +6,10 @@ and a script that reads stderr are both served better by one line in the house f
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from collections.abc import Iterator
+from contextlib import contextmanager
+from traceback import walk_tb
+from typing import Any, ClassVar, get_args
 
 from cyclopts.exceptions import CycloptsError, MissingArgumentError
 from pydantic import BaseModel, ValidationError
@@ -14,7 +17,15 @@ from pydantic import BaseModel, ValidationError
 from dit_lens.complaints import complain
 from dit_lens.errors import DitLensError
 
-__all__ = ["BadOption", "OtherSettings", "one_line", "usage_line", "validation_line"]
+__all__ = [
+    "BadOption",
+    "OtherSettings",
+    "PipelineFailed",
+    "naming_pipeline",
+    "one_line",
+    "usage_line",
+    "validation_line",
+]
 
 
 class BadOption(DitLensError, ValueError):
@@ -23,6 +34,33 @@ class BadOption(DitLensError, ValueError):
 
 class OtherSettings(DitLensError, ValueError):
     """A complete trace has the name that a command would give to one, and was made with other settings."""
+
+
+class PipelineFailed(DitLensError, RuntimeError):
+    """The pipeline itself raised while it ran; the trace was begun and is marked failed."""
+
+    exit_code: ClassVar[int] = 3
+
+
+@contextmanager
+def naming_pipeline() -> Iterator[None]:
+    """Turn what a pipeline raises into one line; what this package raises by mistake keeps its traceback.
+
+    Of the frames of the two, the innermost tells whose error it is: hooks run inside the pipeline's call.
+    """
+    try:
+        yield
+    except DitLensError:
+        raise
+    except Exception as error:
+        names = [frame.f_globals.get("__name__", "").partition(".")[0] for frame, _ in walk_tb(error.__traceback__)]
+        ours = [name for name in names if name in ("diffusers", "dit_lens", "dit_lens_stores")]
+        if ours[-1:] != ["diffusers"]:
+            raise
+        raise PipelineFailed(
+            f"the pipeline failed while it was traced; got {type(error).__name__}: {one_line(error)}, allowed a run to "
+            f"its end; change what it does not take, --set or a size for instance, and give another --out"
+        ) from error
 
 
 def one_line(error: BaseException) -> str:

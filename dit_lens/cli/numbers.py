@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from dit_lens.cli.failures import BadOption
 
-__all__ = ["part_of", "read_numbers"]
+__all__ = ["NUMBERS_AT_MOST", "part_of", "read_numbers"]
 
 Item = TypeVar("Item")
 NUMBERS_AT_MOST = 1_000_000

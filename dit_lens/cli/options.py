@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dit_lens.cli.extras import read_settings, read_video
 from dit_lens.cli.failures import BadOption
-from dit_lens.cli.numbers import read_numbers
+from dit_lens.cli.numbers import NUMBERS_AT_MOST, read_numbers
 from dit_lens.cli.output import Json
 from dit_lens.cli.runs import DEFAULT_CAPTURES, Settings
 from dit_lens.cli.samples import Sample, Task, picture_sample, puzzle_sample, units_of
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RequestOptions", "read_budget", "settings_of", "units_of_options"]
 
+_PUZZLES_AT_MOST = 10_000  # each is drawn before the first is traced
 RANGES = "as a number or a half-open range like 0:4; may be repeated."
 
 
@@ -114,7 +115,13 @@ def read_budget(text: str | None) -> int | None:
 def units_of_options(options: RequestOptions) -> tuple[Unit, ...]:
     """Every sample that is named, with every seed."""
     seeds = read_numbers("--seed", options.seed or ("0",))
-    return units_of(_samples(options), seeds)
+    samples = _samples(options)
+    if len(samples) * len(seeds) > NUMBERS_AT_MOST:
+        raise BadOption(
+            f"--puzzle and --seed name too many traces; got {len(samples)} x {len(seeds)}, allowed {NUMBERS_AT_MOST} "
+            f"at most; name fewer, and run the command again for the others"
+        )
+    return units_of(samples, seeds)
 
 
 def _samples(options: RequestOptions) -> list[Sample]:
@@ -138,4 +145,5 @@ def _puzzles(options: RequestOptions, task: Task) -> list[Sample]:
             f"--task brings its own picture and prompt; got --task {task} with {own[0]}, allowed one of the two; "
             "remove one"
         )
-    return [puzzle_sample(task, options.size, index) for index in read_numbers("--puzzle", options.puzzle or ("0",))]
+    numbers = read_numbers("--puzzle", options.puzzle or ("0",), _PUZZLES_AT_MOST)
+    return [puzzle_sample(task, options.size, index) for index in numbers]

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from pydantic import BaseModel, ConfigDict
 
 from dit_lens.cli.batches import group_units
-from dit_lens.cli.extras import check_names
+from dit_lens.cli.extras import check_settings
 from dit_lens.cli.options import RequestOptions, read_budget, settings_of, units_of_options
 from dit_lens.cli.output import show_json, show_line, show_table
 from dit_lens.cli.places import check_out
@@ -73,7 +73,7 @@ def plan(model: str, /, *, options: Annotated[PlanOptions | None, Parameter(name
     if options.out is not None:
         check_out(options.out)
     lens = load_quietly(model, dtype=options.dtype, device=options.device, weights=False)
-    check_names(lens.pipeline, settings.extra)
+    check_settings(lens, settings.extra)
     record = _estimate(lens, group_units(units, settings, options.batch), captures, options, budget)
     if options.json_:
         show_json(record.model_dump(mode="json"))

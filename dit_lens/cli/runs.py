@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from dit_lens.cli.batches import Group, group_units
-from dit_lens.cli.extras import check_names
-from dit_lens.cli.failures import BadOption, OtherSettings
+from dit_lens.cli.extras import check_settings
+from dit_lens.cli.failures import BadOption, OtherSettings, naming_pipeline
 from dit_lens.cli.places import check_out
 from dit_lens.cli.progress import working_on
 from dit_lens.cli.records import RunRecord, UnitRecord, judge
@@ -167,7 +167,7 @@ def run_units(
     OverBudget, DiskTooSmall
         If what is still to be traced would take more than the budget, or than the disk has.
     """
-    check_names(lens.pipeline, settings.extra)
+    check_settings(lens, settings.extra)
     groups, done = group_units(units, settings, batch), _complete(units, store)
     planned = _check_groups(lens, groups, captures, done, store)
     _check_room(planned, budget, out, [unit.trace_id for unit in units if unit.trace_id not in done])
@@ -258,7 +258,7 @@ def _trace(lens: Lens, group: Group, captures: Sequence[Capture], out: Path, row
     out.parent.mkdir(parents=True, exist_ok=True)
     names, steps = [unit.trace_id for unit in group.units], group.requests[0].steps
     more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
-    with working_on(f"trace {names[rows[0]]}{more}, {steps} steps") as report:
+    with working_on(f"trace {names[rows[0]]}{more}, {steps} steps") as report, naming_pipeline():
         if len(names) == 1:
             return (lens.trace(group.requests[0], captures, out, trace_id=names[0], on_step=report),)
         return lens.trace_batch(group.requests, captures, out, trace_ids=names, on_step=report, only=rows)

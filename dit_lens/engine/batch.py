@@ -100,6 +100,12 @@ class Batch:
             )
         if shared.get("prompt") is None and len(words) == 1 and copies is not None:
             return {copies: len(self)}
+        embeddings = [name for name, value in shared.items() if "prompt_embeds" in name and value is not None]
+        if shared.get("prompt") is not None and embeddings:
+            raise BadRequest(
+                f"embeddings beside prompts in words are those of one prompt; got {embeddings[0]} with a batch of "
+                f"{len(self)}, allowed a batch of 1; give all prompts as words, or trace the requests one by one"
+            )
         if shared.get("prompt") is None:
             raise BadRequest(
                 f"embeddings of one prompt cannot serve a batch of several; got {len(words)} prompts beside them, "

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -86,7 +87,7 @@ def parse_size(text: str) -> int:
     return int(Fraction(match[1]) * units[unit])
 
 
-def read_budget(budget: object) -> int | None:
+def read_budget(budget: Any) -> int | None:
     """Bytes that a run may take: a whole number, or a text as in ``parse_size``; None sets no bound.
 
     Raises
@@ -101,7 +102,8 @@ def read_budget(budget: object) -> int | None:
     """
     if budget is None or isinstance(budget, str):
         return None if budget is None else parse_size(budget)
-    if not isinstance(budget, Integral) or isinstance(budget, bool) or budget < 0:
+    whole = isinstance(budget, Integral) and not isinstance(budget, bool)
+    if not (whole and budget >= 0):
         raise BadSize(f"a budget cannot be read; got {budget!r}, allowed bytes from 0 up or a text; write it as '20GB'")
     return int(budget)
 

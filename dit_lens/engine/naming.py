@@ -15,7 +15,7 @@ from dit_lens_stores import OtherSettings, StoreExists
 
 __all__ = ["check_notes", "naming_default_ids"]
 
-_OF_THE_STORE = ("latents", "lineage")
+_OF_THE_STORE = ("latents", "lineage", "source_dtypes")
 
 
 def check_notes(notes: object, manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,8 @@ class Recording:
     coordinates : sequence of Coordinate
     manifests : sequence of mapping
         One for every trace.
+    resume : bool
+        Whether to go on with a trace that was begun before, and so to run twice if it is another run's.
     """
 
     store: Store
@@ -38,6 +40,7 @@ class Recording:
     arrays: Sequence[ArraySpec]
     coordinates: Sequence[Coordinate]
     manifests: Sequence[Mapping[str, Any]]
+    resume: bool = True
     anew: dict[str, str] = field(default_factory=dict)
 
     def run(self, run: Callable[[Sequence[TraceWriter]], Outcome]) -> tuple[Outcome, dict[str, str]]:
@@ -70,7 +73,7 @@ class Recording:
         known = [*self.coordinates, latent_coordinate()]
         try:
             for trace_id, manifest in zip(self.ids, self.manifests, strict=True):
-                resume = trace_id not in self.anew
+                resume = self.resume and trace_id not in self.anew
                 writers.append(self.store.begin(trace_id, self.arrays, known, manifest, resume=resume))
         except BaseException as error:
             for writer in writers:

@@ -2,14 +2,12 @@
 
 nnsight takes the body of a ``with`` from its source and runs it as code in a worker, so the session is entered like a
 tracer of nnsight's: it captures the body, lets Python skip it, and runs it when the ``with`` is left. The run itself is
-that of the lens, with everything that a plain run or a trace checks. All modules are wrapped for this one run.
+that of the lens, with everything that a plain run or a trace checks. All modules are wrapped for this one run. A block
+cannot be run twice, so that its trace is never resumed: one that was left incomplete is recorded anew.
 """
 
 from __future__ import annotations
 
-import ast
-import hashlib
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -27,6 +25,7 @@ from dit_lens.engine.plan import plan_layout
 from dit_lens.engine.traceable import check_pipeline
 from dit_lens.generation import Generation, Result
 from dit_lens.manifest import run_manifest
+from dit_lens.nnsight_bridge.identity import Identity, of_body, of_function
 from dit_lens.nnsight_bridge.places import At, Place
 from dit_lens.nnsight_bridge.watch import ROOT, Watch
 from dit_lens.selection import Selection, Term, pick
@@ -102,7 +101,7 @@ def nnsight_session(
     out : str, pathlib.Path or Store, optional
         Where to; needed with captures.
     trace_id : str, optional
-        By default that of the request, with a hash of the block.
+        By default that of the request, with a hash of the block and of the values that it takes from outside.
     decode : bool, optional
         Whether to decode the latents; by default if the family can.
 
@@ -152,7 +151,7 @@ def _steps(layout: Layout, steps: Term | Iterable[Term] | None, expert: str | No
 
 @dataclass(frozen=True)
 class _Run:
-    """The run of a block: plain, or traced with the block's text in the manifest."""
+    """The run of a block: plain, or traced with the block in the manifest."""
 
     lens: Lens
     request: Generation
@@ -161,27 +160,25 @@ class _Run:
     trace_id: str | None
     decode: bool | None
 
-    def __call__(self, text: str) -> Result:
+    def __call__(self, block: Identity) -> Result:
         if self.out is None:
             return self.lens.generate(self.request, decode=self.decode)
         store = self.out if isinstance(self.out, Store) else create_store(self.out)
-        name = self.trace_id or f"{self.lens.default_trace_id(self.request)}-nnsight-{_sha256(text)[:8]}"
-        notes = self.notes(text)
-        return self.lens.trace(self.request, self.captures, store, trace_id=name, decode=self.decode, notes=notes)
+        name = self.trace_id or f"{self.lens.default_trace_id(self.request)}-nnsight-{block.sha256[:8]}"
+        notes = self.notes(block)
+        return self.lens.trace(
+            self.request, self.captures, store, trace_id=name, decode=self.decode, notes=notes, resume=False
+        )
 
-    def notes(self, text: str) -> dict[str, Any]:
+    def notes(self, block: Identity) -> dict[str, Any]:
         """What a manifest says of the block."""
-        return {"nnsight": {"version": check_nnsight(), "block": text, "sha256": _sha256(text)}}
+        return {"nnsight": {"version": check_nnsight(), **block.notes}}
 
-    def manifest(self, layout: Layout, text: str) -> dict[str, Any]:
+    def manifest(self, layout: Layout, block: Identity) -> dict[str, Any]:
         """The manifest of what the block saved."""
         lens, size = self.lens, self.lens.check(self.request)
         facts = run_manifest(lens.pipeline, lens.family, self.request, size, layout, ())
-        return {**self.notes(text), **lens.identity, **facts}
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+        return {**self.notes(block), **lens.identity, **facts}
 
 
 class Session:
@@ -255,7 +252,7 @@ class Session:
             code = compile("value = block(model, at)", "<nnsight block>", "exec")
             inc()  # so that a .save() of nnsight's is as harmless here as it is in a with
             try:
-                return self._drive(code, {}, {"block": block, "model": model, "at": at}, _text_of(block))["value"]
+                return self._drive(code, {}, {"block": block, "model": model, "at": at}, of_function(block))["value"]
             finally:
                 dec()
 
@@ -272,10 +269,11 @@ class Session:
         from nnsight.tracing.util import push
 
         frame = tracer.info.frame
-        text = "\n".join(ast.unparse(statement) for statement in tracer.node.body)
-        push(frame, self._drive(tracer.info.code, frame.f_globals, dict(frame.f_locals), text).writes())
+        names, scope = frame.f_globals, dict(frame.f_locals)
+        block = of_body(tracer.node.body, {**names, **scope})
+        push(frame, self._drive(tracer.info.code, names, scope, block).writes())
 
-    def _drive(self, code: Any, names: dict[str, Any], scope: dict[str, Any], text: str) -> Any:
+    def _drive(self, code: Any, names: dict[str, Any], scope: dict[str, Any], block: Identity) -> Any:
         """Run the pipeline with the code as nnsight's worker; give the names that it bound."""
         from nnsight.intervention.interleaver import Mediator
 
@@ -283,9 +281,9 @@ class Session:
         worker, watch = Mediator(code, names, scope), self.at._watch
         with watch.attached(worker):
             with watch.interleaver:
-                self.at.result = self._run(text)
+                self.at.result = self._run(block)
             watch.finish()
-        self.at._manifest = partial(self._run.manifest, self._layout, text)
+        self.at._manifest = partial(self._run.manifest, self._layout, block)
         return worker.lcls
 
 
@@ -313,14 +311,6 @@ def _components(pipeline: Any, family: Family) -> torch.nn.Module:
     """All modules of a pipeline by their names; denoisers as hooks see them, out of a compiled shell."""
     parts = {name: part for name, part in pipeline.components.items() if isinstance(part, torch.nn.Module)}
     return torch.nn.ModuleDict({**parts, **family.denoisers(pipeline)})
-
-
-def _text_of(block: Block) -> str:
-    """The source of a block that is a function, as far as Python knows it."""
-    try:
-        return inspect.getsource(block)
-    except (OSError, TypeError):
-        return str(getattr(block, "__qualname__", type(block).__name__))
 
 
 def _unreadable(error: Exception) -> BadBlock:

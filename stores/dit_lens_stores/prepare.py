@@ -254,6 +254,7 @@ def _write_vector(
         chunks=values.shape,
         dtype="str" if words else values.dtype,
         fill_value=_FILL["str" if words else str(values.dtype)],
+        compressors=(Crc32cCodec(),),
         dimension_names=(dim,),
         attributes=attrs,
         config={"write_empty_chunks": True},

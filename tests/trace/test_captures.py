@@ -259,9 +259,9 @@ AXES = "allowed " + ", ".join(f"{axis}=..." for axis in Capture("attn1.q").axes)
         ("block.out:mean:frame+frame", UnknownCapture, "the argument of mean cannot be used at block.out; got "
          "'frame+frame', allowed frame, token, channel, each once; did you mean 'frame'?"),
         ("block.out:project", UnknownCapture, "the argument of project cannot be used at block.out; got '', allowed a "
-         "number from 1; write it as in block.out:project:16"),
+         "number from 1 to 65536; write it as in block.out:project:16"),
         ("block.out:top:0", UnknownCapture, "the argument of top cannot be used at block.out; got '0', allowed a "
-         "number from 1; write it as in block.out:top:16"),
+         "number from 1 to 65536; write it as in block.out:top:16"),
         ("block.out:gram:3", UnknownCapture, "the argument of gram cannot be used at block.out; got '3', allowed "
          "tokens in a minibatch, from 4, with 'x' and their number if not all; write it as in "
          "block.out:gram:256x4"),

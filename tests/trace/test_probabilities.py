@@ -102,6 +102,21 @@ def test_autocast_gradients_and_inference_mode_change_nothing():
     assert not learned.requires_grad
 
 
+@pytest.mark.parametrize("precision", ["high", "medium"])
+def test_the_precision_of_the_users_products_changes_nothing(precision):
+    seen = random_call(dtype=torch.float32, channels=64)
+    chosen = range(FRAMES), range(TOKENS), range(3)
+    reduced = (frames_attention, rows_attention, words_attention)
+    plain = [reduce(seen, GRID, *chosen) for reduce in reduced]
+    torch.set_float32_matmul_precision(precision)
+    try:
+        again = [reduce(seen, GRID, *chosen) for reduce in reduced]
+        assert torch.get_float32_matmul_precision() == precision
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert all(map(torch.equal, again, plain))
+
+
 def masks():
     generator = torch.Generator().manual_seed(5)
     allowed = torch.rand(3, VIDEO, VIDEO, generator=generator) > 0.4

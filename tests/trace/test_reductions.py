@@ -380,6 +380,19 @@ def test_autocast_changes_nothing():
             assert torch.equal(reducer(f"block.out:{reduction}{argument}")(values), plain)
 
 
+@pytest.mark.parametrize("precision", ["high", "medium"])
+def test_the_precision_of_the_users_products_changes_nothing(precision):
+    values = event("block.out", torch.float32)
+    for reduction, argument in ARGUMENTS.items():
+        plain = reducer(f"block.out:{reduction}{argument}")(values)
+        torch.set_float32_matmul_precision(precision)
+        try:
+            assert torch.equal(reducer(f"block.out:{reduction}{argument}")(values), plain)
+            assert torch.get_float32_matmul_precision() == precision
+        finally:
+            torch.set_float32_matmul_precision("highest")
+
+
 def test_gradients_stay_behind():
     values = event("block.out").requires_grad_()
     for reduction, argument in ARGUMENTS.items():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dit_lens.engine.errors import BadRequest
+from dit_lens.engine.errors import BadRequest, UnknownModel
 
 from .wan_kept import trace
 from .wan_variants import ask, look, picture
@@ -42,6 +42,8 @@ BY_REFERENCES = {
          "at strength 0.1, allowed steps x strength of 1 or more; raise one of them"),
         ("v2v", {"guidance_2": 2.0}, "guidance_2 needs a second expert; got 2.0, allowed None for this model; leave it "
          "out"),
+        ("t2v-a14b", {"guidance": 1.0, "guidance_2": 3.0}, "the pipeline guides neither expert when guidance is off; "
+         "got guidance 1.0 with guidance_2 3.0, allowed guidance above 1; raise guidance, or leave guidance_2 out"),
         ("vace", {"image": picture()}, "WanVACEPipeline draws from text alone; got an image, allowed None; leave it "
          "out"),
         ("ti2v-5b-i2v", {"extra": {"last_image": picture(9)}}, "this model draws from a first frame alone, and would "
@@ -72,6 +74,18 @@ def test_a_pipeline_without_one_of_its_experts_is_refused(tmp_path, missing):
     assert str(caught.value) == (
         f"the pipeline shares its steps between two experts; got no {missing}, allowed both; load it, or set "
         f"boundary_ratio to None"
+    )
+    assert not (tmp_path / "a.zarr").exists()
+
+
+def test_one_module_as_both_experts_is_refused(tmp_path):
+    lens = look("t2v-a14b")
+    lens.pipeline.transformer_2 = lens.pipeline.transformer
+    with pytest.raises(UnknownModel) as caught:
+        lens.trace(ask("t2v-a14b"), ["latent"], tmp_path / "a.zarr")
+    assert str(caught.value) == (
+        "one denoiser is several experts; got the same module as transformer and transformer_2, allowed a module for "
+        "each; load a second one, or leave all but one out"
     )
     assert not (tmp_path / "a.zarr").exists()
 

@@ -14,6 +14,7 @@ from dit_lens.engine.run import run_traced
 from dit_lens.generation import Generation
 from dit_lens.lens import Lens
 from dit_lens.sites import SITES
+from dit_lens_stores.encodings import widened
 
 
 @dataclass
@@ -40,7 +41,7 @@ class Kept:
         assert set(event) <= {"branch", "step", "layer"}
         at = (array, event.get("branch"), event.get("step"), event.get("layer"))
         assert at not in self.writes, f"{at} was written twice"
-        self.writes[at] = np.array(values)
+        self.writes[at] = widened(np.asarray(values), "float32").copy()
 
     def set_coordinate(self, name: str, step: int, value: Any) -> None:
         assert (name, step) not in self.coordinates

@@ -1,6 +1,6 @@
 """Hooks of a check: they stay for one run, and change what flows where the check wants to see what follows from it.
 
-A hook acts in the first call of a denoiser only, be it of whichever expert; the later ones run on what came of it.
+A hook acts in the first call of a denoiser only, be it of whichever expert, and the run ends with that call.
 """
 
 from __future__ import annotations
@@ -15,24 +15,34 @@ import torch
 from dit_lens.testing.adapter.report import Broken
 from dit_lens.testing.adapter.subject import Subject
 
-__all__ = ["FirstCall", "delta_of", "first_of", "moved_latents"]
+__all__ = ["Enough", "FirstCall", "delta_of", "first_of", "moved_latents"]
 
 _STRENGTH = 3.0  # of a change, in standard deviations of the latents, and at least in units
 
 
+class Enough(Exception):
+    """What a run was made for was seen."""
+
+
 class FirstCall:
-    """Which denoiser runs its first call now.
+    """The first call of any denoiser, and the run up to it.
 
     Attributes
     ----------
     running : bool
-        Whether the run is inside the first call of any denoiser.
+        Whether the run is inside of that call.
     """
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
-        self._calls = 0
         self.running = False
+
+    def run(self) -> None:
+        """Run until the call is over."""
+        try:
+            self._subject.run()
+        except Enough:
+            self._subject.pipeline.maybe_free_model_hooks()
 
     @contextmanager
     def attached(self, into: Callable[..., Any] | None, out: Callable[[Any], None]) -> Iterator[ExitStack]:
@@ -42,14 +52,12 @@ class FirstCall:
         """
 
         def enter(module: Any, args: Any, kwargs: Any) -> Any:
-            self._calls += 1
-            self.running = self._calls == 1
-            return into(module, args, kwargs) if self.running and into else None
+            self.running = True
+            return into(module, args, kwargs) if into else None
 
         def leave(_module: Any, _args: Any, output: Any) -> None:
-            if self.running:
-                out(output)
-            self.running = False
+            out(output)
+            raise Enough
 
         with ExitStack() as hooks:
             for denoiser in self._subject.family.denoisers(self._subject.pipeline).values():

@@ -11,7 +11,9 @@ from typing import Any
 
 from dit_lens.adapters import Family, family_of
 from dit_lens.generation import Generation, Size
-from dit_lens.testing.adapter import decoded, structure, swap, values
+from dit_lens.testing.adapter import structure, swap, values
+from dit_lens.testing.adapter.decoded import Decoding
+from dit_lens.testing.adapter.parts import parts
 from dit_lens.testing.adapter.report import AdapterCheck, AdapterReport, Broken, Moot
 from dit_lens.testing.adapter.request import small_request
 from dit_lens.testing.adapter.runs import Runs
@@ -95,7 +97,7 @@ def _planned(
 
 def _rows(runs: Runs) -> Iterator[AdapterCheck]:
     """All further rows; if the pipeline does not even run, there is nothing to check."""
-    subject, tokens = runs.subject, TokenMap(runs.subject)
+    subject, tokens, decoding = runs.subject, TokenMap(runs.subject), Decoding(runs)
     yield _row("clean", partial(structure.clean, subject))
     yield _row("experts", partial(structure.experts, subject))
     ran = _row("runs", lambda: f"final latents {tuple(runs.plain.shape)}", "give a request that the pipeline can run")
@@ -104,12 +106,14 @@ def _rows(runs: Runs) -> Iterator[AdapterCheck]:
         return
     checks: dict[str, _Check] = {
         "layers": partial(structure.layers, subject),
+        "parts": partial(parts, subject),
         "shapes": partial(values.shapes, runs),
         "tokens.frames": partial(tokens.tokens, "frames"),
         "tokens.rows": partial(tokens.tokens, "rows"),
         "tokens.columns": partial(tokens.tokens, "columns"),
         "velocity": tokens.velocity,
-        "latents": partial(decoded.decoded, subject),
+        "latents": decoding.latents,
+        "decode": decoding.pixels,
         "complete": partial(values.complete, runs),
         "complete.unguided": partial(values.unguided, runs),
         "identity": runs.identity,

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Runs", "Seen"]
 
+_TELLING = ("latent", "velocity", "block.out:energy")
+"""What a run without guidance is traced for: all its steps and layers; the inside of these is in the other trace."""
 _STATE = ("_forward_hooks", "_forward_pre_hooks", "_forward_hooks_with_kwargs", "_forward_pre_hooks_with_kwargs")
 
 
@@ -132,7 +134,7 @@ class Runs:
             subject = self.subject.unguided()
         except BadRequest as error:
             raise Moot(f"refused: {' '.join(str(error).split())}") from None
-        return subject.trace(self._folder / "unguided.zarr")[1]
+        return subject.trace(self._folder / "unguided.zarr", _TELLING)[1]
 
     def _watched(self) -> Seen:
         seen, subject = Seen(), self.subject

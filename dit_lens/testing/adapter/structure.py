@@ -128,7 +128,7 @@ def _outputs(
         for path, blocks in lists.items():
             for block in blocks:
                 hooks.callback(block.register_forward_hook(keep(path)).remove)
-        subject.run()
+        first.run()
     return found
 
 

@@ -18,7 +18,7 @@ from dit_lens.testing.adapter.report import Broken
 from dit_lens.testing.adapter.runs import Runs
 from dit_lens.testing.adapter.subject import Subject
 
-__all__ = ["live", "swapped"]
+__all__ = ["live", "middles", "swapped"]
 
 Change = Callable[[torch.Tensor], torch.Tensor]
 _REMEDY = "correct video, text and fold of the stack"
@@ -26,7 +26,7 @@ _REMEDY = "correct video, text and fold of the stack"
 
 def swapped(runs: Runs) -> str:
     """A layer's own recorded values in its place change nothing."""
-    subject, places = runs.subject, _middles(runs.subject)
+    subject, places = runs.subject, middles(runs.subject)
     for stack, number in places:
         recorded: list[torch.Tensor] = []
         with _changed(subject, stack, number, partial(_kept, recorded)):
@@ -41,7 +41,7 @@ def swapped(runs: Runs) -> str:
 
 def live(runs: Runs) -> str:
     """Zeros in place of a layer's values change the latents."""
-    subject, places = runs.subject, _middles(runs.subject)
+    subject, places = runs.subject, middles(runs.subject)
     dead: list[tuple[Stack, int]] = []
     for stack, number in places:
         with _changed(subject, stack, number, torch.zeros_like):
@@ -60,7 +60,7 @@ def _is_only_one(subject: Subject, stack: Stack) -> bool:
     return any(own is stack and len(numbers) == 1 for own, numbers in subject.stacks())
 
 
-def _middles(subject: Subject) -> list[tuple[Stack, int]]:
+def middles(subject: Subject) -> list[tuple[Stack, int]]:
     """One layer of every stack; not the last, of which some models use the text alone."""
     return [(stack, numbers[(len(numbers) - 1) // 2]) for stack, numbers in subject.stacks()]
 

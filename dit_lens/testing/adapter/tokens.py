@@ -132,7 +132,7 @@ class TokenMap:
                     seen.add(stack.path)
                     hooks.callback(layer.register_forward_hook(hook, with_kwargs=True).remove)
             try:
-                subject.run()
+                first.run()
             except EinopsError as error:
                 raise Broken(f"another shape than the grid's: {' '.join(str(error).split())[:200]}", _REMEDY) from None
         return passage

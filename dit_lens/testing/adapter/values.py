@@ -132,7 +132,7 @@ def timesteps(runs: Runs) -> str:
 
 
 def _counted(trace: Trace) -> str:
-    arrays = [trace[name] for name in trace if not name.startswith("video")]
+    arrays = [name for name in trace if not name.startswith("video")]
     return f"{len(arrays)} arrays, every event once; branches {', '.join(_branches(trace))}"
 
 

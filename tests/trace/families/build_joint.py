@@ -52,7 +52,17 @@ def _cogvideox(scheduler: Any, kind: str = "CogVideoXPipeline", channels: int = 
 
 
 def cogvideox() -> Any:
-    return _cogvideox(diffusers.CogVideoXDDIMScheduler(prediction_type="v_prediction"), patch_size=2)
+    """With the schedule of the released models, whose first step starts from noise alone."""
+    scheduler = diffusers.CogVideoXDDIMScheduler(
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+        snr_shift_scale=3.0,
+        beta_start=0.00085,
+        beta_end=0.012,
+        clip_sample=False,
+    )
+    return _cogvideox(scheduler, patch_size=2)
 
 
 def cogvideox_dpm() -> Any:

@@ -120,7 +120,7 @@ def _sigma(scheduler: Any, step: int, timestep: float) -> float:
     if hasattr(scheduler, "sigmas"):
         return float(scheduler.sigmas[step])
     kept = float(scheduler.alphas_cumprod[int(timestep)])
-    return float(((1 - kept) / kept) ** 0.5)
+    return float(((1 - kept) / kept) ** 0.5) if kept else float("inf")
 
 
 def _check_streams(trace: Any, streams: Streams, sites: list[str]) -> None:

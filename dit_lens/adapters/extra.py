@@ -11,6 +11,7 @@ import inspect
 import re
 from collections.abc import Mapping
 from numbers import Integral
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -40,6 +41,7 @@ _FIELDS = {
 _ENGINE = re.compile(r"output_type|return_dict|callback.*|num_(videos|images)_per_prompt")
 _TENSOR = re.compile(r"(audio_)?latents|image_embeds|.*prompt_(.*_)?(embeds|mask|cu_seqlens)(_.*)?")
 _ONE_ROW = re.compile(r"(audio_)?latents|.*prompt_embeds(_.*)?")
+_PICTURE = re.compile(r"last_image|(negative_)?ip_adapter_image|mask_image")
 _COUNT = "max_sequence_length"
 
 
@@ -121,6 +123,8 @@ def _check_value(name: str, value: Any, where: str) -> None:
     if _ONE_ROW.fullmatch(name) and (value.ndim < 2 or value.shape[0] != 1):
         shape = f"shape {tuple(value.shape)}"
         raise _another_kind(where, name, shape, "one row, shape (1, ...)", "trace one prompt at a time")
+    if _PICTURE.fullmatch(name) and isinstance(value, (str, Path, bool, int, float)):
+        raise _another_kind(where, name, repr(value), "a PIL image or None", "open it with PIL.Image.open in Python")
     if name.endswith("_kwargs") and not isinstance(value, Mapping):
         raise _another_kind(where, name, repr(value), "a mapping", "write it as {'scale': 1.0}")
     whole = isinstance(value, Integral) and not isinstance(value, bool)

@@ -93,7 +93,7 @@ _HUNYUAN_VIDEO_15 = Family(
     stacks=(Stack("transformer_blocks", inside={"attn1": "attn", "ffn": "ff"}),),
     size=Size(480, 848, 121),
     contexts={"pred_cond": "cond", "pred_uncond": "uncond"},
-    copies_embeddings=False,  # it repeats them, and their masks only half
+    copies_embeddings=False,
     latent_shape=_hunyuan15_shape,
     check=_hunyuan15_check,
     decode=pixels.scaled,

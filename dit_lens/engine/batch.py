@@ -90,26 +90,13 @@ class Batch:
 
         Lists come first, because some pipelines (CogVideoX, Allegro) take an argument for copies and ignore it.
         """
-        words = {(request.prompt, request.negative_prompt) for request in self.requests}
-        names = inspect.signature(type(pipeline).__call__).parameters
-        copies = next((name for name in _COPIES if name in names), None)
-        if shared.get("prompt") is None and not family.copies_embeddings:
-            raise BadRequest(
-                f"{type(pipeline).__name__} makes no copies of embeddings; got them with a batch of {len(self)}, "
-                f"allowed a batch of 1; give prompts as words, or trace the requests one by one"
-            )
-        if shared.get("prompt") is None and len(words) == 1 and copies is not None:
-            return {copies: len(self)}
+        if shared.get("prompt") is None:
+            return {self._copies(pipeline, family): len(self)}
         embeddings = [name for name, value in shared.items() if "prompt_embeds" in name and value is not None]
-        if shared.get("prompt") is not None and embeddings:
+        if embeddings:
             raise BadRequest(
                 f"embeddings beside prompts in words are those of one prompt; got {embeddings[0]} with a batch of "
                 f"{len(self)}, allowed a batch of 1; give all prompts as words, or trace the requests one by one"
-            )
-        if shared.get("prompt") is None:
-            raise BadRequest(
-                f"embeddings of one prompt cannot serve a batch of several; got {len(words)} prompts beside them, "
-                f"allowed 1, and a pipeline that makes copies of it; give prompts as words, or trace them one by one"
             )
         lists = {
             "prompt": [request.prompt for request in self.requests],
@@ -117,6 +104,23 @@ class Batch:
         }
         further = {name: [text] * len(self) for name, text in shared.items() if _is_further_prompt(name, text)}
         return {**{name: rows for name, rows in lists.items() if name in shared}, **further}
+
+    def _copies(self, pipeline: Any, family: Family) -> str:
+        """The argument for copies of one prompt that is given as embeddings."""
+        words = {(request.prompt, request.negative_prompt) for request in self.requests}
+        names = inspect.signature(type(pipeline).__call__).parameters
+        copies = next((name for name in _COPIES if name in names), None)
+        if not family.copies_embeddings:
+            raise BadRequest(
+                f"{type(pipeline).__name__} makes no copies of embeddings; got them with a batch of {len(self)}, "
+                f"allowed a batch of 1; give prompts as words, or trace the requests one by one"
+            )
+        if len(words) > 1 or copies is None:
+            raise BadRequest(
+                f"embeddings of one prompt cannot serve a batch of several; got {len(words)} prompts beside them, "
+                f"allowed 1, and a pipeline that makes copies of it; give prompts as words, or trace them one by one"
+            )
+        return copies
 
     def _shared(self, request: Generation) -> dict[str, Any]:
         """What all rows must agree in; pictures and tensors by their hash."""

@@ -109,7 +109,7 @@ class Recorder:
         """
         self._visit(address)
         if address.site == "attn2.words":
-            check_shape(address, call.k_HMD[0, :, 0], (self._layout.text_tokens,))
+            check_shape(address, call.k_HMD[0, :, 0], (self._layout.text_tokens,), "text_tokens")
         for sink in self._open(address, call.q_HND.dtype):
             at = sink.reducer.positions
             values = _PROBABILITIES[address.site](call, self._layout.tokens, at["frame"], at["token"], at["head"])
@@ -195,7 +195,9 @@ class Recorder:
         self._seen.add(address)
 
 
-def check_shape(address: Address, tensor: torch.Tensor, planned: tuple[int, ...]) -> None:
+def check_shape(
+    address: Address, tensor: torch.Tensor, planned: tuple[int, ...], wrong: str = "grid, width or latent shape"
+) -> None:
     """Refuse a tensor of another shape: reshaped or selected from, it would be recorded under wrong labels.
 
     Raises
@@ -213,7 +215,7 @@ def check_shape(address: Address, tensor: torch.Tensor, planned: tuple[int, ...]
     if tuple(tensor.shape) != planned:
         raise UnexpectedVisit(
             f"the run came with another shape than planned to {address}; got {tuple(tensor.shape)}, allowed {planned}; "
-            f"correct the adapter's grid, width or latent shape",
+            f"correct the adapter's {wrong}",
             (address,),
         )
 

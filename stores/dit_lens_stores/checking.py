@@ -23,9 +23,9 @@ from dit_lens_stores.nodes import read_group
 from dit_lens_stores.opening import StoreReader
 from dit_lens_stores.places import LocalPlace, Place, place_of
 from dit_lens_stores.report import Problem, Report
-from dit_lens_stores.schema import DONE_SUFFIX, EXPECTED
+from dit_lens_stores.schema import DONE_SUFFIX, EXPECTED, SUMS
 from dit_lens_stores.share.extras import read_sums
-from dit_lens_stores.share.files import SUMS, is_extra, is_part
+from dit_lens_stores.share.files import is_extra, is_part
 from dit_lens_stores.vectors import Contents
 
 __all__ = ["verify"]

@@ -8,6 +8,7 @@ which lets other threads run while it waits.
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import threading
@@ -368,7 +369,9 @@ def _plain_client(_process: int) -> Any:
     """A client that knows nothing of the Hub, neither its token nor its offline mode; one in each process."""
     from huggingface_hub import get_session
 
-    return type(get_session())(follow_redirects=True, timeout=_TIMEOUT)
+    client = type(get_session())(follow_redirects=True, timeout=_TIMEOUT)
+    atexit.register(client.close)
+    return client
 
 
 def _client_errors() -> tuple[type[Exception], ...]:

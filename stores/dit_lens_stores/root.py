@@ -25,7 +25,7 @@ from dit_lens_stores.opening import StoreReader, read_format
 from dit_lens_stores.places import LocalPlace, Place, place_of
 from dit_lens_stores.prepare import Plan, allocate, make_plan, reopen
 from dit_lens_stores.resume import Left, look_at, take_back
-from dit_lens_stores.schema import CONVENTION, FORMAT, FORMAT_KEY, ArraySpec, Coordinate, check_trace_id
+from dit_lens_stores.schema import CONVENTION, FORMAT, FORMAT_KEY, SUMS, ArraySpec, Coordinate, check_trace_id
 from dit_lens_stores.writer import TraceWriter
 
 __all__ = ["Store", "create_store", "open_store"]
@@ -114,6 +114,7 @@ class Store(StoreReader):
                 check_free(self.path, trace_id)
                 claim.take()
                 left = look_at(self.path, trace_id, plan, manifest) if resume else Left()
+                (self.path / SUMS).unlink(missing_ok=True)  # of what was shared once; from here on they are not true
                 write_entry(self.path, trace_id, start | summarise(manifest))
                 group = self._lay_out(claim, plan, left, start | details)
                 lay = reopen if left.steps else allocate

@@ -25,6 +25,7 @@ __all__ = [
     "FORMAT",
     "FORMAT_KEY",
     "NOT_PART",
+    "SUMS",
     "WRITTEN",
     "ArraySpec",
     "Coordinate",
@@ -44,6 +45,8 @@ CONVENTION = {
 }
 """How the root of a store declares itself among the Zarr conventions; the uuid never changes within a major format."""
 DONE_SUFFIX = "_done"
+SUMS = "SHA256SUMS"
+"""Hashes of all files of a store that was shared."""
 EXPECTED, WRITTEN, NOT_PART = 0, 1, 2
 """The done marks of an event: expected and not there yet, in place, not part of the capture."""
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dit_lens.testing import synthetic_store
 from dit_lens_stores import (
     ArraySpec,
     Damaged,
@@ -234,3 +235,12 @@ def test_what_is_no_store(tmp_path: Path) -> None:
     with pytest.raises(NotAStore):
         verify(tmp_path / "nothing")
     assert verify(create_store(tmp_path / "a.zarr").path).ok
+
+
+def test_sums_of_what_was_shared_go_when_a_trace_is_added(tmp_path: Path) -> None:
+    """A store that was fetched brings the sums of its files; with another trace they would not be true any more."""
+    synthetic_store(tmp_path / "a.zarr", traces=["a"])
+    (tmp_path / "a.zarr" / "SHA256SUMS").write_text(f"{'0' * 64}  zarr.json\n")
+    synthetic_store(tmp_path / "a.zarr", traces=["b"])
+    assert not (tmp_path / "a.zarr" / "SHA256SUMS").exists()
+    assert verify(tmp_path / "a.zarr").ok

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,20 @@ from dit_lens.generation import Size
 from dit_lens.testing import AdapterReport, check_adapter, small_request
 
 ROWS = [
-    *("traceable", "clean", "experts", "runs", "layers", "shapes", "tokens.frames", "tokens.rows", "tokens.columns"),
-    *("velocity", "latents", "complete", "complete.unguided", "identity", "restored", "branches", "x0", "timesteps"),
+    *("traceable", "clean", "experts", "runs", "layers", "parts", "shapes"),
+    *("tokens.frames", "tokens.rows", "tokens.columns"),
+    *(
+        "velocity",
+        "latents",
+        "decode",
+        "complete",
+        "complete.unguided",
+        "identity",
+        "restored",
+        "branches",
+        "x0",
+        "timesteps",
+    ),
     *("swap.self", "swap.zero"),
 ]
 RAGGED = {"height": 32, "width": 48, "frames": 5, "steps": 2}
@@ -46,9 +59,10 @@ def failed(report: AdapterReport) -> set[str]:
     return {row.name for row in report.failed}
 
 
-@pytest.mark.parametrize("scheduler", ["unipc", "euler", "dpm"])
-@pytest.mark.parametrize("experts", [1, 2])
-@pytest.mark.parametrize("kind", ["i2v", "t2v"])
+@pytest.mark.parametrize(("kind", "experts", "scheduler"), [
+    ("i2v", 1, "unipc"), ("i2v", 2, "euler"), ("i2v", 2, "dpm"),
+    ("t2v", 2, "unipc"), ("t2v", 1, "euler"), ("t2v", 1, "dpm"),
+])  # fmt: skip
 def test_wan_passes_every_check(kit, kind, experts, scheduler):
     report = check_adapter(kit.look(kit.build(kind, scheduler, experts)))
     assert [row.name for row in report.checks] == ROWS
@@ -56,6 +70,8 @@ def test_wan_passes_every_check(kit, kind, experts, scheduler):
     assert report["experts"].seen == ("transformer, transformer_2" if experts == 2 else "transformer")
     assert report.request == "2 steps of 64 x 96 x 9"
     assert report["x0"].seen.endswith("bit for bit")
+    assert report["parts"].seen == "blocks: attn1 WanAttention, attn2 WanAttention, ffn FeedForward"
+    assert report["decode"].seen == "pixels (9, 64, 96, 3) as the pipeline shows them, bit for bit"
 
 
 def test_without_guidance_there_is_nothing_to_compare(check, one):
@@ -116,6 +132,126 @@ def test_a_wrong_family_is_found(check, one, name, changes, rows):
     assert all(row.seen and row.remedy for row in report.failed)
 
 
+def inside(probabilities: bool = True, **changes: str) -> Family:
+    """Wan with other modules for the parts of its layers."""
+    (blocks,) = WAN.stacks
+    return replace(WAN, stacks=(replace(blocks, inside={**blocks.inside, **changes}, probabilities=probabilities),))
+
+
+@pytest.mark.parametrize(
+    ("family", "seen"),
+    [
+        (inside(ffn="attn1"), "blocks.0: two parts are one module (attn1 WanAttention, attn2 WanAttention, ffn WanA"),
+        (inside(ffn="norm2"), "blocks.0: ffn is a FP32LayerNorm"),
+        (inside(ffn="norm1"), "blocks.0: ffn is a FP32LayerNorm"),
+        (inside(ffn="ffn.net.1"), "blocks.0: ffn is a Dropout"),
+        (inside(False, attn1="norm1"), "blocks.0: attn1 is a FP32LayerNorm"),
+        (inside(False, attn1="ffn", ffn="attn1"), "blocks.0: attn1 is a FeedForward, which does not attend"),
+        (inside(False, attn1="attn2", attn2="attn1"), "blocks.0 runs attn2, attn1, ffn, not attn1, attn2, ffn"),
+        (inside(False, attn2="attn1.to_q"), "blocks.0: attn2 is a Linear, which does not attend"),
+        (replace(inside(), stacks=(Stack("blocks", inside={"ffn": "attn2"}),)), "ffn is a WanAttention, which attends"),
+    ],
+)
+def test_a_part_that_is_another_module_is_found(check, one, family, seen):
+    report = check(one, family)
+    assert "parts" in failed(report)
+    assert seen in report["parts"].seen
+    assert report["parts"].remedy == "correct inside of the stack"
+
+
+def test_a_stack_without_parts_has_none_to_check(check, one):
+    report = check(one, replace(WAN, stacks=(Stack("blocks"),)))
+    assert report.passed
+    assert report["parts"].outcome == "skipped"
+
+
+def test_a_part_that_counts_nothing_is_found(check, one):
+    for value in one.transformer.blocks[1].ffn.parameters():
+        value.data.zero_()
+    report = check(one)
+    assert failed(report) == {"parts"}
+    assert report["parts"].seen == "blocks.1: zeros in place of ffn give the same block.out"
+
+
+def test_a_part_that_runs_twice_is_found(check, one):
+    block = one.transformer.blocks[2]
+    stock = block.forward
+
+    def again(*args: Any, **kwargs: Any) -> Any:
+        block.ffn(args[0])
+        return stock(*args, **kwargs)
+
+    block.forward = again
+    assert check(one)["parts"].seen == "blocks.2 runs ffn, attn1, attn2, ffn, not attn1, attn2, ffn"
+
+
+class Wrapped(torch.nn.Module):
+    """An attention without a processor of its own."""
+
+    def __init__(self, inner: torch.nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.inner(*args, **kwargs)
+
+
+def test_an_attention_of_another_make_is_heard(check, one):
+    for block in one.transformer.blocks:
+        block.attn1 = Wrapped(block.attn1)
+    report = check(one, inside(False))
+    assert report["parts"].outcome == "passed"
+    assert "attn1 Wrapped" in report["parts"].seen
+
+
+def decodes(change: Any) -> Family:
+    return replace(WAN, decode=lambda pipeline, latents: change(WAN.decode, pipeline, latents))
+
+
+@pytest.mark.parametrize(
+    ("change", "seen"),
+    [
+        (lambda stock, p, x: stock(p, x * 0), "to other pixels than the pipeline, by up to"),
+        (lambda stock, p, x: stock(p, x) + 0.001, "to other pixels than the pipeline, by up to 0.26 of 255"),
+        (lambda stock, p, x: stock(p, x) * float("nan"), "to other pixels than the pipeline, by up to nan of 255"),
+        (lambda stock, p, x: stock(p, x.flip(2)), "to other pixels than the pipeline"),
+        (lambda stock, p, x: stock(p, x)[1:], "decodes to (4, 32, 48, 3), and the pipeline to (5, 32, 48, 3)"),
+    ],
+)
+def test_a_wrong_decode_is_found(check, one, change, seen):
+    report = check(one, decodes(change))
+    assert failed(report) == {"decode"}
+    assert seen in report["decode"].seen
+    assert report["decode"].remedy == "correct Family.decode, or set it to None"
+
+
+@pytest.mark.parametrize(("off", "fails"), [(0.003, set()), (0.01, {"decode"})])
+def test_half_precision_may_be_a_level_of_a_byte_off(check, one, off, fails):
+    one.vae.to(torch.bfloat16)
+    report = check(one, decodes(lambda stock, p, x: stock(p, x) + off))
+    assert failed(report) == fails
+    assert f"{255 * off:.2g} of 255" in report["decode"].seen
+
+
+def test_a_family_that_does_not_decode_is_not_asked_to(check, one):
+    report = check(one, replace(WAN, decode=None))
+    assert report.passed
+    assert report["decode"].outcome == "skipped"
+    assert report["decode"].seen == "family wan does not decode"
+    assert report["latents"].outcome == "passed", "at the door of the autoencoder, which is not run"
+
+
+def test_an_autoencoder_that_fails_is_said_once(check, one):
+    def die(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("no weights")
+
+    one.vae.decode = die
+    report = check(one)
+    assert failed(report) == {"decode"}
+    assert report["decode"].seen == "RuntimeError: no weights"
+    assert vars(one.vae)["decode"] is die
+
+
 def test_a_square_hides_a_grid_that_is_swapped_and_says_nothing_wrong(check, one):
     """Rows and columns swapped on a square are the same numbers: a made-up request is no square, for this reason."""
     swapped = replace(WAN, grid=lambda d, x: (x[1], x[3], x[2]))
@@ -173,8 +309,8 @@ def test_a_capture_that_changes_what_flows_is_found(check, one, monkeypatch):
 
 
 def test_a_pipeline_that_does_not_repeat_itself_is_found(check, one):
-    stock = type(one).prepare_latents
-    one.prepare_latents = lambda *args, **kwargs: stock(one, *args, **kwargs) + 0.01 * torch.rand(1)
+    stock, calls = type(one).prepare_latents, count()
+    one.prepare_latents = lambda *args, **kwargs: stock(one, *args, **kwargs) + 0.01 * next(calls)
     report = check(one)
     assert report["identity"].seen.startswith("two plain runs differ by up to")
 
@@ -251,7 +387,7 @@ def test_a_failed_check_is_one_line_with_every_row(kit, one):
     with pytest.raises(AdapterFailed) as caught:
         check_adapter(one, kit.ask("t2v", **RAGGED))
     assert str(caught.value) == (
-        "the adapter 'wan' does not fit WanPipeline; got 1 of 20 checks failed, allowed 0: clean (hooks on "
+        "the adapter 'wan' does not fit WanPipeline; got 1 of 22 checks failed, allowed 0: clean (hooks on "
         "transformer.blocks.1 before the check began; remove what an earlier edit or another tool has left there)"
     )
     assert isinstance(caught.value, DitLensError)
@@ -264,7 +400,7 @@ def test_a_report_can_be_read(check, one):
     report = check(one)
     lines = str(report).splitlines()
     assert lines == repr(report).splitlines()
-    assert lines[0] == "wan with WanPipeline, 2 steps of 32 x 48 x 5: 19 passed, 1 failed, 0 skipped"
+    assert lines[0] == "wan with WanPipeline, 2 steps of 32 x 48 x 5: 21 passed, 1 failed, 0 skipped"
     assert [line.split()[1] for line in lines[1:]] == ROWS
     assert not report.as_dict()["passed"]
     assert [row["name"] for row in report.as_dict()["checks"]] == ROWS

@@ -181,6 +181,17 @@ def test_a_layer_runs_twice(lens, kit, tmp_path):
     )
 
 
+def test_attention_over_another_number_of_words(lens, kit, tmp_path):
+    """An adapter that is wrong about the prompt's length would put probabilities under wrong labels."""
+    lens.family = replace(lens.family, text_tokens=lambda _pipeline, _request: 7)
+    with fails(tmp_path / "a.zarr", UnexpectedVisit) as caught:
+        lens.trace(kit.ask(), ["attn2.words"], tmp_path / "a.zarr", decode=False)
+    assert str(caught.value) == (
+        "the run came with another shape than planned to transformer/cond/step 0/layer 0/attn2.words; got (16,), "
+        "allowed (7,); correct the adapter's text_tokens"
+    )
+
+
 def test_an_unplanned_branch(lens, kit, tmp_path):
     """Guidance is switched on behind the plan's back: the second branch was not announced."""
     act = _at_step(2, lambda: setattr(lens.pipeline, "_guidance_scale", 5.0))

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from dit_lens_stores.schema import SUMS
 from dit_lens_stores.share.facts import Facts
-from dit_lens_stores.share.files import ROOT, SUMS, File
+from dit_lens_stores.share.files import ROOT, File
 from dit_lens_stores.share.licences import licence_address
 
 __all__ = ["CONTEXT", "croissant_of"]

@@ -7,10 +7,11 @@ import re
 from collections.abc import Sequence
 
 from dit_lens_stores.errors import Corrupt
+from dit_lens_stores.schema import SUMS
 from dit_lens_stores.share.card import card_of
 from dit_lens_stores.share.croissant import croissant_of
 from dit_lens_stores.share.facts import Facts
-from dit_lens_stores.share.files import CARD, CROISSANT, ROOT, SUMS, File, is_part
+from dit_lens_stores.share.files import CARD, CROISSANT, ROOT, File, is_part
 
 __all__ = ["extras_of", "read_sums", "sums_of", "told_licence"]
 

@@ -19,13 +19,12 @@ from typing import IO
 from dit_lens_stores.errors import Corrupt, NotDone
 from dit_lens_stores.index import read_attributes
 from dit_lens_stores.opening import StoreReader
-from dit_lens_stores.schema import DONE_SUFFIX
+from dit_lens_stores.schema import DONE_SUFFIX, SUMS
 
 __all__ = [
     "CARD",
     "CROISSANT",
     "ROOT",
-    "SUMS",
     "File",
     "check_complete",
     "is_extra",
@@ -35,7 +34,7 @@ __all__ = [
     "total",
 ]
 
-SUMS, CARD, CROISSANT = "SHA256SUMS", "README.md", "croissant.json"
+CARD, CROISSANT = "README.md", "croissant.json"
 ROOT = "zarr.json"
 _KEY = re.compile(r"zarr\.json|[a-z0-9][a-z0-9._-]*/(?:[^/]+/)?zarr\.json|[a-z0-9][a-z0-9._-]*/[^/]+/c(?:/\d+)*")
 _BLOCK = 2**20

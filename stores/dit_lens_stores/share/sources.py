@@ -15,8 +15,9 @@ from dit_lens_stores.errors import Corrupt, StoreError
 from dit_lens_stores.opening import read_format
 from dit_lens_stores.places import LocalPlace, Place, place_of
 from dit_lens_stores.remote import HubPlace, shown
+from dit_lens_stores.schema import SUMS
 from dit_lens_stores.share.extras import read_sums
-from dit_lens_stores.share.files import SUMS, File, is_extra, is_part
+from dit_lens_stores.share.files import File, is_extra, is_part
 from dit_lens_stores.share.targets import Found, Target, target_of
 from dit_lens_stores.zipped import ZipPlace
 

@@ -106,7 +106,8 @@ def _text(text: str) -> Any:
 
 
 def _key(name: Any) -> str:
-    return name if isinstance(name, str) else repr(name)
+    """The name of an entry: text as it is, anything else with its kind, so that 1 and "1" stay two."""
+    return name if isinstance(name, str) else f"{type(name).__name__} {_ADDRESS.sub('', repr(name))}"
 
 
 def _sha256(chunks: Iterable[bytes]) -> str:

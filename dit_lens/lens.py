@@ -395,11 +395,13 @@ class Lens:
                     f"capture '{capture}' needs a denoiser that returns a velocity; got {self.family.name}, whose "
                     "pipeline mixes the output with the latent, allowed families that do not; leave x0 out"
                 )
-            if capture.site.startswith("x0") and not finds_clean(self.pipeline.scheduler):
+            scheduler = self.pipeline.scheduler
+            if capture.site.startswith("x0") and not finds_clean(scheduler):
                 raise BadRequest(
                     f"capture '{capture}' needs a scheduler with a formula for the clean latent; got "
-                    f"{type(self.pipeline.scheduler).__name__}, allowed FlowMatch schedulers, "
-                    "prediction_type='flow_prediction', and those of DDPM, DDIM, DPM-Solver and Euler; leave x0 out"
+                    f"{type(scheduler).__name__} with prediction_type {scheduler.config.get('prediction_type')!r}, "
+                    "allowed FlowMatch schedulers, prediction_type='flow_prediction', and those of DDPM, DDIM, "
+                    "DPM-Solver and Euler (not with flow sigmas, nor for noise told from noise alone); leave x0 out"
                 )
 
     def __repr__(self) -> str:

@@ -43,6 +43,7 @@ _TENSOR = re.compile(r"(audio_)?latents|image_embeds|.*prompt_(.*_)?(embeds|mask
 _ONE_ROW = re.compile(r"(audio_)?latents|.*prompt_embeds(_.*)?")
 _PICTURE = re.compile(r"last_image|(negative_)?ip_adapter_image|mask_image")
 _COUNT = "max_sequence_length"
+_TOKENS_AT_MOST = 65536  # tokenizers end the whole process where they cannot have the memory
 
 
 def allowed_names(pipeline: Any, family: Family) -> list[str]:
@@ -128,9 +129,9 @@ def _check_value(name: str, value: Any, where: str) -> None:
     if name.endswith("_kwargs") and not isinstance(value, Mapping):
         raise _another_kind(where, name, repr(value), "a mapping", "write it as {'scale': 1.0}")
     whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if name == _COUNT and not (whole and value >= 1):
+    if name == _COUNT and not (whole and 1 <= value <= _TOKENS_AT_MOST):
         remedy = "leave it out for the pipeline's own"
-        raise _another_kind(where, name, repr(value), "a number of tokens from 1", remedy)
+        raise _another_kind(where, name, repr(value), f"1 to {_TOKENS_AT_MOST} tokens", remedy)
 
 
 def _another_kind(where: str, name: str, got: str, allowed: str, remedy: str) -> BadRequest:

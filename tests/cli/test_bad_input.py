@@ -8,7 +8,10 @@ import pytest
 import xarray as xr
 from PIL import Image
 
+import dit_lens
+from dit_lens.cli.failures import naming_pipeline
 from dit_lens.cli.places import check_result
+from dit_lens.engine.errors import BadRequest
 from dit_lens.probing import ResultExists, save_result
 
 TASK = "--task maze --size 3 --steps 2 --frames 17 --out out.zarr"
@@ -26,6 +29,23 @@ BEFORE_THE_MODEL = {
     "a seed in two ranges": (f"trace MODEL {TASK} --seed 0:4 --seed 2", "--seed names 2 more than once"),
     "an empty range": (f"trace MODEL {TASK} --seed 4:4", "--seed names nothing"),
     "an unreadable seed": (f"trace MODEL {TASK} --seed -1", "--seed cannot be read"),
+    "seeds beyond number": (
+        f"trace MODEL {TASK} --seed 0:100000000000",
+        "--seed names too many; got 100000000000, allowed 1000000 at most",
+    ),
+    "seeds of several ranges": (f"trace MODEL {TASK} --seed 0:999999 --seed 10000000:10000009", "got 1000008"),
+    "a range longer than a word": (f"trace MODEL {TASK} --seed 0:{10**30}", f"got {10**30}, allowed 1000000"),
+    "a seed of too many digits": (f"trace MODEL {TASK} --seed {'9' * 5000}", "--seed cannot be read"),
+    "a seed in other digits": (f"trace MODEL {TASK} --seed ٣", "--seed cannot be read; got '٣'"),
+    "puzzles beyond number": (f"trace MODEL {TASK} --puzzle 0:10001", "--puzzle names too many; got 10001, allowed"),
+    "traces beyond number": (
+        f"trace MODEL {TASK} --puzzle 0:2 --seed 0:600000",
+        "--puzzle and --seed name too many traces; got 2 x 600000, allowed 1000000 at most",
+    ),
+    "components beyond number": (
+        f"trace MODEL {TASK} --capture block.out:project:3000000000",
+        "got '3000000000', allowed a number from 1 to 65536",
+    ),
     "a puzzle twice": (f"trace MODEL {TASK} --puzzle 1 --puzzle 0:2", "--puzzle names 1 more than once"),
     "a size without mazes": (
         "trace MODEL --task maze --size 9 --out out.zarr",
@@ -128,6 +148,18 @@ AGAINST_THE_MODEL = {
     "a branch that guidance would make": ("--capture block.out:energy[branch=uncond] --guidance 1", "cond"),
     "unknown expert": ("--capture block.out:energy[expert=transformer_3]", "transformer_2"),
     "unknown frame": ("--capture block.out:energy[frame=5]", "0 to 4"),
+    "tokens that are no number": (
+        "--set max_sequence_length=zz",
+        "--set has no such max_sequence_length; got 'zz', allowed 1 to 65536 tokens",
+    ),
+    "embeddings that are none": ("--set prompt_embeds=3", "--set has no such prompt_embeds; got int, allowed a tensor"),
+    "arguments that are none": ("--set attention_kwargs=3", "--set has no such attention_kwargs; got 3, allowed a map"),
+    "a picture that is text": ("--set last_image=/nope", "--set has no such last_image; got '/nope', allowed a PIL"),
+    "copies": ("--set num_videos_per_prompt=2", "--set names what a trace decides itself; got 'num_videos_per_prompt'"),
+    "guidance": (
+        "--set guidance_scale=1",
+        "--set names what the generation says itself; got 'guidance_scale', allowed",
+    ),
     "frames that do not fit": ("--frames 16", "16"),
 }
 
@@ -152,6 +184,34 @@ def test_words_that_the_model_refuses(words: str, expected: str, dit_lens_comman
     assert said.code == 2, said.err
     assert expected in said.complaint
     assert list(empty.iterdir()) == []
+
+
+def test_what_only_the_pipeline_refuses(
+    dit_lens_command, empty: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found when it runs: one line, and the trace that was begun is marked failed."""
+    from diffusers import WanImageToVideoPipeline
+
+    def refuse(*_args: object) -> None:
+        raise ValueError("two\nlines")
+
+    monkeypatch.setattr(WanImageToVideoPipeline, "check_inputs", refuse)
+    said = dit_lens_command("trace", model, *TASK.split())
+    assert said.code == 3, said.err
+    assert "the pipeline failed while it was traced; got ValueError: two lines, " in said.err.splitlines()[-1]
+    assert "Traceback" not in said.err
+    store = dit_lens.open("out.zarr")
+    assert [store.status(name) for name in store.index] == ["failed"]
+
+
+def test_an_error_of_our_own_keeps_its_traceback() -> None:
+    def ours() -> None:
+        raise TypeError("a mistake")
+
+    with pytest.raises(TypeError), naming_pipeline():
+        ours()
+    with pytest.raises(BadRequest), naming_pipeline():
+        raise BadRequest("a refusal")
 
 
 def test_an_image_of_the_wrong_size(dit_lens_command, empty: Path, tmp_path: Path, model: Path) -> None:

@@ -128,7 +128,7 @@ BAD_WORDS = {
     "setting twice": ("--set a=1 --set a=2", "--set names a more than once"),
     "setting with an option": ("--set height=3", "--set names what has an option; got 'height=3', allowed --height"),
     "setting of nothing": ("--set max_sequence_lenth=3", "did you mean 'max_sequence_length'?"),
-    "setting of ours": ("--set output_type=pil", "--set names no argument of WanImageToVideoPipeline"),
+    "setting of ours": ("--set output_type=pil", "--set names what a trace decides itself; got 'output_type'"),
     "no place": ("--out taken/x.zarr", "--out cannot be used"),
     "task and video": ("--video a.mp4", "--task brings its own picture and prompt; got --task fork with --video"),
 }

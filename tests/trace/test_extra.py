@@ -76,11 +76,12 @@ def test_what_a_trace_decides_itself_is_refused(lens, kit, tmp_path, name):
          "{'max_sequence_length': 64}"),
         ([("a", 1)], "got list, allowed a mapping"),
         ({1: "a"}, "got keys 1, allowed a mapping"),
-        ({"max_sequence_length": "zz"}, "extra has no such max_sequence_length; got 'zz', allowed a number of tokens "
-         "from 1; leave it out for the pipeline's own"),
-        ({"max_sequence_length": 0}, "got 0, allowed a number of tokens"),
-        ({"max_sequence_length": True}, "got True, allowed a number of tokens"),
-        ({"max_sequence_length": 8.0}, "got 8.0, allowed a number of tokens"),
+        ({"max_sequence_length": "zz"}, "extra has no such max_sequence_length; got 'zz', allowed 1 to "
+         "65536 tokens; leave it out for the pipeline's own"),
+        ({"max_sequence_length": 0}, "got 0, allowed 1 to 65536 tokens"),
+        ({"max_sequence_length": 10**17}, f"got {10**17}, allowed 1 to 65536 tokens"),
+        ({"max_sequence_length": True}, "got True, allowed 1 to 65536 tokens"),
+        ({"max_sequence_length": 8.0}, "got 8.0, allowed 1 to 65536 tokens"),
         ({"prompt_embeds": 3}, "extra has no such prompt_embeds; got int, allowed a tensor or None; give it in "
          "Python, or leave it out"),
         ({"prompt_embeds": torch.zeros(8)}, "got shape (8,), allowed one row, shape (1, ...); trace one prompt at a "

@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 import pytest
-from diffusers import DDPMWuerstchenScheduler, EDMEulerScheduler
+from diffusers import DDIMScheduler, DDPMWuerstchenScheduler, EDMEulerScheduler, UniPCMultistepScheduler
 from PIL import Image
 
 import dit_lens_stores as stores
@@ -80,12 +80,22 @@ def test_second_guidance_needs_a_second_expert(kit, tmp_path):
     assert message == "guidance_2 needs a second expert; got 2.0, allowed None for this model; leave it out"
 
 
-def test_x0_needs_a_formula_for_the_scheduler(lens, kit, tmp_path):
-    lens.pipeline.scheduler = EDMEulerScheduler()
+@pytest.mark.parametrize(
+    "scheduler",
+    [
+        EDMEulerScheduler(),
+        UniPCMultistepScheduler(prediction_type="epsilon", use_flow_sigmas=True),
+        DDIMScheduler(prediction_type="epsilon", rescale_betas_zero_snr=True),
+    ],
+    ids=lambda scheduler: type(scheduler).__name__,
+)
+def test_x0_needs_a_formula_for_the_scheduler(lens, kit, tmp_path, scheduler):
+    lens.pipeline.scheduler = scheduler
     assert _refused(lens, kit.ask(), tmp_path / "a.zarr", ["x0.guided"]) == (
-        "capture 'x0.guided:raw' needs a scheduler with a formula for the clean latent; got EDMEulerScheduler, allowed "
-        "FlowMatch schedulers, prediction_type='flow_prediction', and those of DDPM, DDIM, DPM-Solver and Euler; leave "
-        "x0 out"
+        "capture 'x0.guided:raw' needs a scheduler with a formula for the clean latent; got "
+        f"{type(scheduler).__name__} with prediction_type 'epsilon', allowed FlowMatch schedulers, "
+        "prediction_type='flow_prediction', and those of DDPM, DDIM, DPM-Solver and Euler (not with flow sigmas, nor "
+        "for noise told from noise alone); leave x0 out"
     )
 
 

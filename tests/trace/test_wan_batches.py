@@ -124,6 +124,8 @@ def test_embeddings_of_one_prompt_serve_several_seeds():
 
 WORDS = {"max_sequence_length": 8}
 EMBEDDED = {"prompt_embeds": torch.zeros(1, 8, 16), "negative_prompt_embeds": torch.zeros(1, 8, 16)}
+HALF = {"negative_prompt_embeds": torch.zeros(1, 8, 16)}
+NOISE = {"max_sequence_length": 8, "latents": torch.zeros(1, 16, 2, 4, 6)}
 DIFFER = (
     "requests of one batch differ in more than prompt, negative prompt and seed; got row 1 with another {}, allowed "
     "that of row 0; run it in a batch of its own"
@@ -150,6 +152,11 @@ DIFFER = (
         (NAME, [{"extra": EMBEDDED}, {"extra": EMBEDDED, "prompt": "x"}], {}, "embeddings of one prompt cannot serve a "
          "batch of several; got 2 prompts beside them, allowed 1, and a pipeline that makes copies of it; give prompts "
          "as words, or trace them one by one"),
+        (NAME, [{"extra": HALF}, {"extra": HALF, "seed": 4}], {}, "embeddings beside prompts in words are those of one "
+         "prompt; got negative_prompt_embeds with a batch of 2, allowed a batch of 1; give all prompts as words, or "
+         "trace the requests one by one"),
+        (NAME, [{"extra": NOISE}, {"extra": NOISE, "seed": 4}], {}, "noise that is given is that of one sample; got "
+         "latents with a batch of 2, allowed a batch of 1; leave it out, or trace the requests one by one"),
         ("vace", [{}, {"seed": 4}], {}, "WanVACEPipeline draws one video at a time; got a batch of 2, allowed 1; trace "
          "the requests one by one"),
     ],

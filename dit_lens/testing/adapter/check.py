@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dit_lens.adapters import Family, family_of
+from dit_lens.engine.errors import BadRequest
 from dit_lens.generation import Generation, Size
 from dit_lens.testing.adapter import structure, swap, values
 from dit_lens.testing.adapter.decoded import Decoding
@@ -19,10 +20,12 @@ from dit_lens.testing.adapter.request import small_request
 from dit_lens.testing.adapter.runs import Runs
 from dit_lens.testing.adapter.subject import Subject
 from dit_lens.testing.adapter.tokens import TokenMap
+from dit_lens_stores.errors import close_match
 
 __all__ = ["check_adapter"]
 
 _Check = Callable[[], str]
+_FIRST = ("traceable", "clean", "experts", "runs")
 _UNKNOWN = "correct what the family says of it, or ask for another request"
 
 
@@ -31,6 +34,7 @@ def check_adapter(
     request: Generation | None = None,
     *,
     family: Family | None = None,
+    only: Collection[str] | None = None,
     raises: bool = True,
 ) -> AdapterReport:
     """Hold a model family against a running pipeline; call it in the tests of an adapter, or on your own weights.
@@ -43,6 +47,9 @@ def check_adapter(
         a first frame of noise where one is needed.
     family : Family, optional
         By default the one that is registered for the pipeline.
+    only : collection of str, optional
+        Names of the rows to make, beside those without which no other can be: ``traceable``, ``clean``, ``experts`` and
+        ``runs``. All by default.
     raises : bool
         Whether to raise if anything failed, instead of giving the report.
 
@@ -56,6 +63,8 @@ def check_adapter(
         Naming every row that failed.
     UnknownModel
         If no family is given, and none is registered.
+    BadRequest
+        If there is no row of a name in ``only``.
 
     Examples
     --------
@@ -69,20 +78,25 @@ def check_adapter(
     known = family or getattr(pipeline_or_lens, "family", None) or family_of(pipeline)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what a pipeline warns of was said when it was loaded, and is not checked here
-        report = _report(pipeline, known, request, getattr(origin, "size", None), Path(folder))
+        report = _report(pipeline, known, request, getattr(origin, "size", None), Path(folder), only)
     if raises:
         report.require()
     return report
 
 
 def _report(
-    pipeline: Any, family: Family, request: Generation | None, made_for: Size | None, folder: Path
+    pipeline: Any,
+    family: Family,
+    request: Generation | None,
+    made_for: Size | None,
+    folder: Path,
+    only: Collection[str] | None,
 ) -> AdapterReport:
     rows: list[AdapterCheck] = []
     subjects: list[Subject] = []
     rows.append(_row("traceable", lambda: _planned(subjects, pipeline, family, request, made_for)))
     if subjects:
-        rows.extend(_rows(Runs(subjects[0], folder)))
+        rows.extend(_rows(Runs(subjects[0], folder), only))
     return AdapterReport(type(pipeline).__name__, family.name, _described(subjects), tuple(rows))
 
 
@@ -95,16 +109,27 @@ def _planned(
     return f"{_described(subjects)}; tokens {' x '.join(map(str, subject.layout.tokens))}"
 
 
-def _rows(runs: Runs) -> Iterator[AdapterCheck]:
+def _rows(runs: Runs, only: Collection[str] | None) -> Iterator[AdapterCheck]:
     """All further rows; if the pipeline does not even run, there is nothing to check."""
-    subject, tokens, decoding = runs.subject, TokenMap(runs.subject), Decoding(runs)
+    subject, checks = runs.subject, _checks(runs)
+    unknown = next((name for name in only or () if name not in {*checks, *_FIRST}), None)
+    if unknown is not None:
+        raise BadRequest(
+            f"the check of an adapter has no such row; got '{unknown}', allowed {', '.join(checks)}"
+            f"{close_match(unknown, [*checks]) or '; leave only out for all of them'}"
+        )
     yield _row("clean", partial(structure.clean, subject))
     yield _row("experts", partial(structure.experts, subject))
     ran = _row("runs", lambda: f"final latents {tuple(runs.plain.shape)}", "give a request that the pipeline can run")
     yield ran
-    if ran.outcome != "passed":
-        return
-    checks: dict[str, _Check] = {
+    if ran.outcome == "passed":
+        yield from (_row(name, check) for name, check in checks.items() if only is None or name in only)
+
+
+def _checks(runs: Runs) -> dict[str, _Check]:
+    """What can be asked of a pipeline that runs, by the names of the rows."""
+    subject, tokens, decoding = runs.subject, TokenMap(runs.subject), Decoding(runs)
+    return {
         "layers": partial(structure.layers, subject),
         "parts": partial(parts, subject),
         "shapes": partial(values.shapes, runs),
@@ -124,8 +149,6 @@ def _rows(runs: Runs) -> Iterator[AdapterCheck]:
         "swap.self": partial(swap.swapped, runs),
         "swap.zero": partial(swap.live, runs),
     }
-    for name, check in checks.items():
-        yield _row(name, check)
 
 
 def _row(name: str, check: _Check, remedy: str = _UNKNOWN) -> AdapterCheck:

@@ -83,8 +83,10 @@ class _Layer:
 
     @property
     def named(self) -> str:
-        """The parts with the classes of their modules."""
-        return ", ".join(f"{part} {type(module).__name__}" for part, module in self.modules.items()) or "no parts"
+        """The parts with the classes of their modules; those that it was built without as well."""
+        named = [part for part in _ORDER if part in self.stack.inside]
+        there = {part: f"{part} {type(module).__name__}" for part, module in self.modules.items()}
+        return ", ".join(there.get(part, f"no {part}") for part in named) or "no parts"
 
     def watch(self, hooks: ExitStack, listener: _Listener) -> None:
         """Hook the layer and its parts."""

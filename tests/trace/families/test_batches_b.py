@@ -1,4 +1,4 @@
-"""Batches of pipelines that do not copy everything: each row is the request alone up to rounding, or none is written."""
+"""Batches of pipelines that do not copy everything: each row is its request alone up to rounding, or none is there."""
 
 from __future__ import annotations
 

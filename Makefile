@@ -8,7 +8,7 @@ DOCS   := $(VENV)/.dit-lens-docs-installed
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench docs clean
+.PHONY: help setup demo test slow check bench docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1 \t/' | expand -t 16
@@ -27,8 +27,11 @@ $(DOCS): $(STAMP)
 demo: $(STAMP)  ## trace tiny-wan on puzzles, draw what it did; ARGS="--out runs/other" goes to dit-lens
 	$(BIN)/dit-lens demo $(ARGS)
 
-test: $(STAMP)  ## run all tests; ARGS="-k cli -n 2" goes to pytest
-	$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP)  ## run the tests but for the slow ones, on up to four cores; ARGS="-k cli -n 0" goes to pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 -m "not slow" $(ARGS)
+
+slow: $(STAMP)  ## run the tests that take long: a hundred kills, full-size memory
+	$(BIN)/python -m pytest -m slow $(ARGS)
 
 check: $(STAMP)  ## formatting, lint, types, import rules
 	$(BIN)/ruff format --check .

@@ -54,7 +54,8 @@ class Generation:
     height, width, frames : int, optional
         By default the model's own, or the image's height and width.
     extra : mapping of str to object
-        Further keyword arguments of the pipeline's call, such as ``video`` and ``strength``.
+        Further keyword arguments of the pipeline's call, such as ``video`` and ``strength``; not those that a field
+        here decides, nor those that say what the pipeline returns.
 
     Examples
     --------

@@ -1,6 +1,7 @@
 """Where the command line writes: results to stdout, everything else to stderr.
 
-Nothing is wrapped or cut when stdout is not a terminal, so that a path stays one word for a script.
+Nothing is wrapped or cut when stdout is not a terminal, so that a path stays one word for a script. What a store says
+of itself may come from anywhere: characters that would act on a terminal are written as escapes.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
+from unicodedata import category
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -19,6 +21,8 @@ Json = Annotated[
     bool, Parameter(name="--json", show_default=False, help="Write one JSON object to stdout instead of text.")
 ]
 """The type of the option that every command has."""
+_ACTING = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, formatting, half characters, ends of lines
+_JOINERS = "\u200c\u200d"  # in words of many languages, and in emoji
 _WIDE = 240  # columns of a table when there is no terminal to fit
 
 
@@ -32,7 +36,7 @@ def show_json(record: Mapping[str, Any]) -> None:
       "store": "maze.zarr"
     }
     """
-    _plain(Console(), json.dumps(record, indent=2))
+    _plain(Console(), json.dumps(record, indent=2).replace("\x7f", "\\u007f"))  # the one that JSON leaves as it is
 
 
 def show_line(text: str) -> None:
@@ -59,12 +63,12 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
+        table.add_row(*("" if cell is None else _printable(str(cell), "") for cell in row))
     console = Console() if Console().is_terminal else Console(width=_WIDE)
     with console.capture() as capture:
         console.print(table, highlight=False)
     lines = [line.rstrip() for line in capture.get().splitlines()]
-    _plain(console, "\n".join(lines))
+    _write(console, "\n".join(lines))  # may hold the colours of the table itself
 
 
 def warn(text: str) -> None:
@@ -73,4 +77,21 @@ def warn(text: str) -> None:
 
 
 def _plain(console: Console, text: str) -> None:
+    _write(console, _printable(text, "\n"))
+
+
+def _write(console: Console, text: str) -> None:
     console.print(text, soft_wrap=True, markup=False, highlight=False, emoji=False)
+
+
+def _printable(text: str, allowed: str) -> str:
+    """The text with control characters, and those that turn or hide what follows, as Python writes them."""
+    return "".join(sign if sign in allowed or not _acts(sign) else _escape(sign) for sign in text)
+
+
+def _acts(sign: str) -> bool:
+    return category(sign) in _ACTING and sign not in _JOINERS
+
+
+def _escape(sign: str) -> str:
+    return sign.encode("unicode_escape").decode("ascii")

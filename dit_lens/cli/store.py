@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cyclopts import App
@@ -42,19 +41,19 @@ class TraceRecord(BaseModel):
 
 
 class StoreRecord(BaseModel):
-    """A store: where it is, how large it is on disk, and its traces."""
+    """A store: where it is, how large it is on disk (not known of an address), and its traces."""
 
     model_config = ConfigDict(frozen=True)
 
     store: str
     format: str
-    bytes: int
+    bytes: int | None
     traces: tuple[TraceRecord, ...]
 
 
 @app.command
 def info(
-    store: Path,
+    store: str,
     /,
     *,
     json: Json = False,
@@ -64,16 +63,18 @@ def info(
     Parameters
     ----------
     store
-        A store that `dit-lens trace` or `dit-lens demo` wrote.
+        A folder, a zip, or an address: https://, s3://, hf://datasets/OWNER/NAME.
     """
+    from dit_lens.engine.disk import format_size
     from dit_lens_stores import open_store
 
-    record = _describe(store, open_store(store))
+    record = _describe(open_store(store))
     if json:
         show_json(record.model_dump(mode="json"))
         return
+    size = "" if record.bytes is None else f", {format_size(record.bytes)}"
     show_line(f"store   {record.store}")
-    show_line(f"format  {record.format}, {len(record.traces)} traces, {record.bytes / 1e6:.1f} MB")
+    show_line(f"format  {record.format}, {len(record.traces)} traces{size}")
     for trace in record.traces:
         show_line(f"\n{trace.id}  {trace.status}")
         rows = [(array.name, _shape(array), array.dtype) for array in trace.arrays]
@@ -81,12 +82,18 @@ def info(
             show_table(("array", "dims", "dtype"), rows)
 
 
-def _describe(path: Path, store: Store) -> StoreRecord:
-    from dit_lens_stores import FORMAT
+def _describe(store: Store) -> StoreRecord:
+    from dit_lens_stores.schema import FORMAT_KEY
 
-    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     traces = tuple(_describe_trace(store, trace_id) for trace_id in store.traces)
-    return StoreRecord(store=str(path), format=FORMAT, bytes=size, traces=traces)
+    return StoreRecord(store=store.url, format=store.attributes[FORMAT_KEY], bytes=_size(store), traces=traces)
+
+
+def _size(store: Store) -> int | None:
+    if store.place.remote or getattr(store.place, "path", None) is None:
+        return None
+    files = [store.path] if store.path.is_file() else [file for file in store.path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files)
 
 
 def _describe_trace(store: Store, trace_id: str) -> TraceRecord:

@@ -59,13 +59,13 @@ class Identity:
         }
 
 
-def of_body(body: Sequence[ast.stmt], scope: Mapping[str, Any]) -> Identity:
-    """Of the body of a ``with``, whose names are those of a scope.
+def of_body(body: Sequence[ast.stmt], names: Mapping[str, Any], scope: Mapping[str, Any]) -> Identity:
+    """Of the body of a ``with``, whose names are those of a scope in a module.
 
     Examples
     --------
     >>> body = ast.parse("at(0).output[:] *= scale").body
-    >>> identity = of_body(body, {"scale": 0.5, "other": 7})
+    >>> identity = of_body(body, {"scale": 2, "other": 7}, {"scale": 0.5})
     >>> identity.values
     {'scale': '0.5'}
     """
@@ -76,7 +76,8 @@ def of_body(body: Sequence[ast.stmt], scope: Mapping[str, Any]) -> Identity:
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
     }
     text = "\n".join(ast.unparse(statement) for statement in body)
-    return _described(text, {name: scope[name] for name in loaded if name in scope})
+    known = {**names, **scope}
+    return _described(text, {name: known[name] for name in loaded if name in known}, names)
 
 
 def of_function(block: Callable[..., Any]) -> Identity:
@@ -96,11 +97,11 @@ def of_function(block: Callable[..., Any]) -> Identity:
         given["self"] = block.__self__
         block = block.__func__
     if not isinstance(block, types.FunctionType):
-        return _described(_text_of(block), {**given, "block": block})
+        return _described(_text_of(block), {**given, "block": block}, {})
     return _described(_text_of(block), {**_names_of(block), **given}, block.__globals__)
 
 
-def _described(text: str, names: Mapping[str, Any], beside: Mapping[str, Any] | None = None) -> Identity:
+def _described(text: str, names: Mapping[str, Any], beside: Mapping[str, Any]) -> Identity:
     values: dict[str, str] = {}
     unrecorded: dict[str, str] = {}
     for name, value in sorted(names.items()):
@@ -117,16 +118,16 @@ def _described(text: str, names: Mapping[str, Any], beside: Mapping[str, Any] | 
 class _Reader:
     """Puts values in words that are the same for the same value, and notes the types of those that it cannot read."""
 
-    def __init__(self, beside: Mapping[str, Any] | None) -> None:
+    def __init__(self, beside: Mapping[str, Any]) -> None:
         self._beside = beside
         self._inside: list[int] = []
         self.unknown: list[str] = []
 
     def text_of(self, value: Any) -> str:
         """A value in words."""
-        if isinstance(value, (torch.Tensor, np.ndarray)):
+        if isinstance(value, (np.ndarray, np.generic)) or _has_bytes(value):
             return _text_of_array(value)
-        if isinstance(value, _PLAIN):
+        if type(value) in _PLAIN:
             return repr(value)
         if isinstance(value, (types.ModuleType, type, types.BuiltinFunctionType)):
             return _name_of(value)
@@ -152,7 +153,7 @@ class _Reader:
         return _name_of(type(value))
 
     def _text_of_function(self, function: types.FunctionType) -> str:
-        if self._beside is not None and function.__globals__ is not self._beside:
+        if function.__globals__ is not self._beside:
             return _name_of(function)
         return f"{_text_of(function)} with {self.text_of(dict(sorted(_names_of(function).items())))}"
 
@@ -173,10 +174,15 @@ def _text_of(block: Any) -> str:
         return str(getattr(block, "__qualname__", type(block).__name__))
 
 
+def _has_bytes(value: Any) -> bool:
+    """Whether it is a tensor with all of its values in memory."""
+    return isinstance(value, torch.Tensor) and value.layout is torch.strided and not value.is_meta
+
+
 def _text_of_array(value: Any) -> str:
     """Kind, shape and the hash of the bytes."""
     if isinstance(value, torch.Tensor):
-        plain = value.detach().cpu().contiguous()
+        plain = value.detach().cpu().resolve_conj().resolve_neg().contiguous()
         content = plain.reshape(-1).view(torch.uint8).numpy().tobytes()
     else:
         content = repr(value.tolist()).encode() if value.dtype.hasobject else np.ascontiguousarray(value).tobytes()

@@ -270,7 +270,7 @@ class Session:
 
         frame = tracer.info.frame
         names, scope = frame.f_globals, dict(frame.f_locals)
-        block = of_body(tracer.node.body, {**names, **scope})
+        block = of_body(tracer.node.body, names, scope)
         push(frame, self._drive(tracer.info.code, names, scope, block).writes())
 
     def _drive(self, code: Any, names: dict[str, Any], scope: dict[str, Any], block: Identity) -> Any:

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from dit_lens_stores.attribute_checks import coordinate_problem, is_unnamed_array, own_labels_problems
 from dit_lens_stores.chunk_checks import Values
 from dit_lens_stores.errors import StoreError, UnknownTrace
 from dit_lens_stores.manifests import manifest_problems
+from dit_lens_stores.members import Members
 from dit_lens_stores.nodes import read_group
 from dit_lens_stores.opening import StoreReader
 from dit_lens_stores.places import LocalPlace, Place, place_of
@@ -27,6 +29,7 @@ from dit_lens_stores.schema import DONE_SUFFIX, EXPECTED, SUMS
 from dit_lens_stores.share.extras import read_sums
 from dit_lens_stores.share.files import is_extra, is_part
 from dit_lens_stores.vectors import Contents
+from dit_lens_stores.zipped import ZipPlace
 
 __all__ = ["verify"]
 
@@ -82,15 +85,16 @@ def verify(store: str | Path | Place, *, traces: Sequence[str] | None = None) ->
         trace.check()
     problems = [problem for trace in found for problem in trace.problems]
     sums, wrong = _check_sums(reader.place) if traces is None else (0, [])
+    lost, strangers = _beside(reader) if traces is None else ([], [])
     return Report(
         reader.url,
         len(names),
         sum(trace.values.files for trace in found),
         sum(trace.values.events for trace in found),
         sum(trace.values.bytes for trace in found),
-        (*problems, *wrong),
+        (*problems, *lost, *wrong),
         tuple(trace.name for trace in found if trace.status != "complete"),
-        (*_strangers(reader.place, traces), *(file for trace in found for file in trace.leftovers)),
+        (*strangers, *(file for trace in found for file in trace.leftovers)),
         sums,
     )
 
@@ -110,14 +114,20 @@ class _Trace:
         try:
             attributes = read_group(self._place, self.name)
             contents = Contents(self._place, self.name, attributes or {})
+            members = Members(contents)
         except StoreError as error:
             self._add(str(error))
             return
-        if attributes is None:
-            return  # killed before it was laid out
+        if attributes is None:  # killed before it was laid out, or lost
+            if self._entry.get("status") == "complete":
+                self._add("no such file, though the index calls the trace complete", file="zarr.json")
+            self.leftovers += [file for file in _files(self._place, self.name) if not is_part(file)]
+            return
         self._check_attributes(attributes)
         for name in self._readable(contents):
             self._check_array(contents, name)
+        self._check_coordinates(contents, members)
+        self._check_strangers(contents, members)
 
     def _check_attributes(self, attributes: dict[str, Any]) -> None:
         self.status = str(attributes.get("status"))
@@ -132,25 +142,32 @@ class _Trace:
             self._add(f"the index says {self._entry.get('status')} and {self._entry.get('arrays')}", file="zarr.json")
 
     def _readable(self, contents: Contents) -> Iterator[str]:
-        """The arrays whose metadata and marks can be read; labels and coordinates are read on the way."""
+        """The arrays whose metadata and marks can be read; labels are read on the way."""
         for name in contents.arrays:
             if self.status != "complete" and not (contents.has(name) and contents.has(name + DONE_SUFFIX)):
                 continue  # killed while it was laid out
             try:
                 node, _ = contents.node(name), contents.marks(name)
-                contents.own_labels(name)
+                wrong = list(own_labels_problems(contents, name))
                 for dim in node.dims:
                     contents.labels(dim)
             except StoreError as error:
                 self._add(str(error), name)
                 continue
+            self.problems += [Problem(what, self.name, name, {}, f"{self.name}/{name}/zarr.json") for what in wrong]
             yield name
+
+    def _check_coordinates(self, contents: Contents, members: Members) -> None:
         for name in contents.coordinates:
             try:
-                if self.status == "complete" or contents.has(name):
-                    contents.vector(name)
+                if self.status != "complete" and not contents.has(name):
+                    continue
+                contents.vector(name)
             except StoreError as error:
                 self._add(str(error), name)
+                continue
+            if self.status == "complete" and (what := coordinate_problem(contents, members, name)):
+                self._add(what, name, f"{self.name}/{name}/zarr.json")
 
     def _check_array(self, contents: Contents, name: str) -> None:
         marks, dims = contents.marks(name), contents.mark_dims(name)
@@ -168,6 +185,18 @@ class _Trace:
             else:
                 self.leftovers.append(file)
 
+    def _check_strangers(self, contents: Contents, members: Members) -> None:
+        """Files that are none of the trace's; those beside the chunks of arrays were looked at with the arrays."""
+        for file in _files(self._place, self.name):
+            inside = file.partition("/")[2]
+            name, _, rest = inside.partition("/")
+            if members.hold(inside) or (name in contents.arrays and rest.startswith("c/")):
+                continue
+            if self.status == "complete" and is_unnamed_array(self._place, self.name, inside):
+                self._add("an array that the trace does not name", name, file)
+            else:
+                self.leftovers.append(file)
+
     def _add(self, what: str, array: str = "", file: str = "") -> None:
         self.problems.append(
             Problem(what, self.name, array, {}, f"{self.name}/{file}" if file == "zarr.json" else file)
@@ -175,23 +204,35 @@ class _Trace:
 
 
 def _files(place: Place, folder: str) -> Iterator[str]:
-    """The files below a folder on this machine, as paths inside the store."""
+    """The files below a folder on this machine or in a zip, as paths inside the store."""
+    if isinstance(place, ZipPlace):
+        yield from sorted(key for key in place.members if key.startswith(f"{folder}/" if folder else ""))
     if not isinstance(place, LocalPlace):
         return
     for at, _, names in os.walk(place.path / folder):
         yield from sorted(Path(at, name).relative_to(place.path).as_posix() for name in names)
 
 
-def _strangers(place: Place, traces: Iterable[str] | None) -> list[str]:
-    """Files that are no part of a store, those beside the chunks of arrays aside."""
-    if traces is not None:
-        return []
-    known = ("/c/",)
-    return [
-        file
-        for file in _files(place, "")
-        if not is_part(file) and not is_extra(file) and not any(part in file for part in known)
+def _beside(store: StoreReader) -> tuple[list[Problem], list[str]]:
+    """Traces that the index does not name, and files beside the traces that are no part of a store."""
+    files = [file for file in _files(store.place, "") if file != "zarr.json" and not is_extra(file)]
+    metadata = [file for file in files if file.endswith("/zarr.json") and file.count("/") == 1]
+    traces = [name for file in metadata if _is_trace(store.place, name := file.partition("/")[0])]
+    known = {*store.traces, *traces}  # read again: one may have been begun meanwhile
+    lost = [
+        Problem("a trace that the index does not name", name, file=f"{name}/zarr.json")
+        for name in traces
+        if name not in store
     ]
+    return lost, [file for file in files if "/" not in file or file.partition("/")[0] not in known]
+
+
+def _is_trace(place: Place, name: str) -> bool:
+    try:
+        attributes = read_group(place, name) or {}
+    except StoreError:
+        return False
+    return attributes.get("status") in _STATUSES and {"manifest", "arrays"} <= set(attributes)
 
 
 def _check_sums(place: Place) -> tuple[int, list[Problem]]:

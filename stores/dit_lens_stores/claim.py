@@ -82,7 +82,7 @@ def locked(path: Path, alone: bool = True) -> Iterator[None]:
         os.close(folder)
 
 
-def check_free(path: Path, trace_id: str) -> None:
+def check_free(path: Path, trace_id: str, was_complete: bool = False) -> None:
     """Refuse a name under which there is anything but a trace that is not complete; asks the folder, not the index.
 
     Parameters
@@ -90,6 +90,8 @@ def check_free(path: Path, trace_id: str) -> None:
     path : pathlib.Path
         The store.
     trace_id : str
+    was_complete : bool
+        Whether the index calls it complete; without its own ``zarr.json`` what is left of it may be deleted.
 
     Raises
     ------
@@ -101,7 +103,7 @@ def check_free(path: Path, trace_id: str) -> None:
     >>> check_free(getfixture("tmp_path"), "t0")
     """
     folder = path / trace_id
-    if _is_free(folder):
+    if _is_free(folder) or (was_complete and _lost_its_group(folder)):
         return
     attributes = (None if folder.is_symlink() else read_attributes(folder)) or {}
     if attributes.get("status") not in _STATUSES or not {"manifest", "arrays"} <= set(attributes):
@@ -262,6 +264,13 @@ def _is_free(folder: Path) -> bool:
     if folder.is_symlink() or not folder.is_dir():
         return not os.path.lexists(folder)
     return all(_LEFT_BY_ZARR.fullmatch(child.name) for child in folder.iterdir())
+
+
+def _lost_its_group(folder: Path) -> bool:
+    """Nothing is there but arrays of a trace, or what is left of them."""
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    return all(child.is_dir() and not child.is_symlink() for child in folder.iterdir())
 
 
 def _clear(folder: Path) -> None:

@@ -16,8 +16,9 @@ from typing import Any
 import zarr
 
 from dit_lens_stores.errors import StoreError
+from dit_lens_stores.schema import SUMS
 
-__all__ = ["as_json", "now", "read_attributes", "summarise", "write_entry"]
+__all__ = ["as_json", "enter_complete", "now", "read_attributes", "summarise", "write_entry"]
 
 _SUMMARY_KEYS = ("model", "prompt", "seed", "steps", "guidance", "dtype")
 
@@ -54,6 +55,32 @@ def write_entry(path: Path, trace_id: str, entry: Mapping[str, Any]) -> None:
     root = zarr.open_group(path, mode="r+", zarr_format=3)  # opened anew: attributes are cached by the group object
     traces = dict(root.attrs["traces"]) | {trace_id: dict(entry)}  # type: ignore[arg-type]
     root.update_attributes({"traces": traces})
+
+
+def enter_complete(path: Path, trace_id: str) -> None:
+    """Give a complete trace that is in its folder its entry in the index again, if that was lost.
+
+    The caller holds the store's lock.
+
+    Examples
+    --------
+    >>> from dit_lens_stores import create_store
+    >>> store = create_store(getfixture("tmp_path") / "a.zarr")
+    >>> attributes = {"status": "complete", "arrays": [], "manifest": {"seed": 3}}
+    >>> _ = zarr.create_group(store.path / "t0", zarr_format=3, attributes=attributes)
+    >>> enter_complete(store.path, "t0")
+    >>> store.index
+    {'t0': {'status': 'complete', 'arrays': [], 'seed': 3}}
+    """
+    folder = path / trace_id
+    attributes = (None if folder.is_symlink() else read_attributes(folder)) or {}
+    manifest, arrays = attributes.get("manifest"), attributes.get("arrays")
+    if attributes.get("status") != "complete" or not isinstance(manifest, dict) or not isinstance(arrays, list):
+        return
+    known = (read_attributes(path) or {}).get("traces", {}).get(trace_id, {})
+    if (known.get("status"), known.get("arrays")) != ("complete", arrays):
+        (path / SUMS).unlink(missing_ok=True)  # they are of the index as it was
+        write_entry(path, trace_id, {"status": "complete", "arrays": arrays} | summarise(manifest))
 
 
 def summarise(manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ import zarr
 
 from dit_lens_stores.claim import locked
 from dit_lens_stores.errors import StoreError, StoreExists
+from dit_lens_stores.folders import make_folder, refuse_inside_store
 from dit_lens_stores.log import add_to_log
 from dit_lens_stores.opening import StoreReader
 from dit_lens_stores.places import LocalPlace, place_of
@@ -101,7 +102,9 @@ def built_whole(out: Path, action: str) -> Iterator[Path]:
     Raises
     ------
     StoreExists
-        If something else is there.
+        If something else is there, or the path is inside a store.
+    StoreError
+        If nothing can be written there.
 
     Examples
     --------
@@ -113,9 +116,10 @@ def built_whole(out: Path, action: str) -> Iterator[Path]:
     """
     if os.path.lexists(out) and not (out.is_dir() and not out.is_symlink() and not any(out.iterdir())):
         raise StoreExists(f"{action} refused '{out}'; got something there, allowed a new path; choose another path")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    refuse_inside_store(out, action)
+    wanted, out = out, out.absolute()  # the current folder has no name otherwise
     partial = out.with_name(f".{out.name}.{uuid4().hex[:8]}.partial")
-    partial.mkdir()
+    make_folder(partial, action, wanted)
     try:
         yield partial
         if out.is_dir():

@@ -29,7 +29,7 @@ _FILLS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _MAX_DIMS, _MAX_SIZE = 16, 2**62
 _MAX_CHUNK_BYTES = 2**31 - 1  # what blosc can hold
 _MAX_SHARD_CHUNKS = 2**24
-_NAME = re.compile(r"[^/\\\0]+")
+_NAME = re.compile(r"[^/\\\x00-\x1f\x7f]+")
 
 
 @dataclass(frozen=True)

@@ -328,6 +328,8 @@ class FsspecPlace(Place):
                 f"open_store cannot read '{self.name}'; got {error}, allowed a scheme whose package is installed; "
                 f"install it"
             ) from None
+        except OSError as error:  # some ask the server at once
+            raise unreachable(self.name, "zarr.json", error) from None
         except ValueError as error:
             schemes = "a path, https, hf, s3, gs, az, memory or another scheme of fsspec"
             raise StoreError(

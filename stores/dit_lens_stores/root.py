@@ -19,7 +19,8 @@ import zarr
 from dit_lens_stores.claim import Claim, check_free, locked
 from dit_lens_stores.encoders import QUEUE_BYTES, Encoders
 from dit_lens_stores.errors import StoreError, StoreExists
-from dit_lens_stores.index import as_json, read_attributes, summarise, write_entry
+from dit_lens_stores.folders import make_folder
+from dit_lens_stores.index import as_json, enter_complete, read_attributes, summarise, write_entry
 from dit_lens_stores.log import add_to_log
 from dit_lens_stores.opening import StoreReader, read_format
 from dit_lens_stores.places import LocalPlace, Place, place_of
@@ -67,6 +68,9 @@ class Store(StoreReader):
     ) -> TraceWriter:
         """Lay out a new trace; one of the same id that is not complete is deleted first, or resumed.
 
+        So is what is left of a complete one whose own ``zarr.json`` is gone. A complete trace that the index has lost
+        is entered there again, and refused.
+
         Parameters
         ----------
         trace_id : str
@@ -111,7 +115,8 @@ class Store(StoreReader):
         claim, threads = Claim(self.path, trace_id), Encoders(encoders, queue_bytes)
         try:
             with locked(self.path):  # until all is laid out, so that of two that begin at once one has it whole
-                check_free(self.path, trace_id)
+                enter_complete(self.path, trace_id)
+                check_free(self.path, trace_id, self.index.get(trace_id, {}).get("status") == "complete")
                 claim.take()
                 left = look_at(self.path, trace_id, plan, manifest) if resume else Left()
                 (self.path / SUMS).unlink(missing_ok=True)  # of what was shared once; from here on they are not true
@@ -173,7 +178,7 @@ def create_store(path: str | Path) -> Store:
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise _in_the_way(path, "a file")
-    path.mkdir(parents=True, exist_ok=True)
+    make_folder(path, "create_store")
     with locked(path):  # of two that make it at once, the second opens what the first has made
         if FORMAT_KEY not in (read_attributes(path) or {}):
             _make_store(path)

@@ -55,6 +55,7 @@ Event = dict[str, Label]
 _DTYPES = ("float32", "uint8")
 _COMPRESSORS = ("auto", "lz4", "zstd", "none")
 _TAKEN = "zarr.json"  # beside the traces lies the root group's own file
+_NOT_IN_NAMES = re.compile(r"[/\\\x00-\x1f\x7f]")
 _TRACE_ID = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
@@ -104,9 +105,9 @@ class ArraySpec:
 
     def __post_init__(self) -> None:
         where = f"array '{self.name}'"
-        if not self.name or "/" in self.name or self.name.startswith((".", "__")) or self.name.endswith(DONE_SUFFIX):
-            rule = "a name without '/', without a leading dot or '__' and not ending in '_done'"
-            raise StoreError(f"ArraySpec refused its name; got '{self.name}', allowed {rule}; rename it")
+        if not _is_name(self.name) or self.name.endswith(DONE_SUFFIX):
+            rule = "a name without '/' and control characters, without a leading dot or '__' and not ending in '_done'"
+            raise StoreError(f"ArraySpec refused its name; got {self.name!r}, allowed {rule}; rename it")
         if self.dtype not in _DTYPES:
             raise StoreError(f"{where} has a dtype; got '{self.dtype}', allowed {', '.join(_DTYPES)}; widen to float32")
         if self.compressor not in _COMPRESSORS:
@@ -257,6 +258,10 @@ def check_trace_id(trace_id: str) -> str:
             f"'{trace_id.replace('.', '-')}'?"
         )
     return trace_id
+
+
+def _is_name(name: str) -> bool:
+    return bool(name) and not name.startswith((".", "__")) and not _NOT_IN_NAMES.search(name)
 
 
 def _plain(label: Any) -> Any:

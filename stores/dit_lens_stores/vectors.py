@@ -215,4 +215,5 @@ _DTYPES = {"bits": ("uint16",), "float16": ("float16",)}
 
 
 def _is_name(name: str) -> bool:
-    return bool(name) and not name.startswith((".", "__")) and not any(sign in name for sign in "/\\\0")
+    plain = not any(sign in "/\\\x7f" or sign < " " for sign in name)  # a control character would act on a terminal
+    return bool(name) and not name.startswith((".", "__")) and plain

@@ -1,13 +1,14 @@
 """A store inside a zip, read in place: members are stored, not deflated, so a part of one is a part of the zip.
 
-The zip may lie in a folder or behind an address. A zip that holds a name which leads out of it, one name twice, or
-compressed members was not made by packing a store, and is refused whole; so there is nothing that could unpack to more
-than its own size.
+The zip may lie in a folder or behind an address. A zip that holds a name which leads out of it, one name twice,
+members that share their bytes, or compressed members was not made by packing a store, and is refused whole; so there
+is nothing that could unpack to more than its own size.
 """
 
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zipfile
 from functools import cached_property
@@ -20,6 +21,7 @@ from dit_lens_stores.places import Place, check_key, too_large
 __all__ = ["ZipPlace"]
 
 _HEADER = struct.Struct("<4s5H3I2H")
+_LONGEST = 255  # bytes of the name of a file or folder
 _WINDOW = 64 * 1024  # the directory of a zip is read in pieces of this size at least
 
 
@@ -105,11 +107,24 @@ class ZipPlace(Place):
     def _check(self, found: list[zipfile.ZipInfo]) -> None:
         for info in found:
             check_key(self.name, info.filename)
+            if max(len(os.fsencode(part)) for part in info.filename.split("/")) > _LONGEST:
+                raise self._refused("a name that no disk holds", f"at most {_LONGEST} bytes; pack the store again")
             if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size or info.flag_bits & 1:
                 raise self._refused(f"a compressed member '{info.filename}'", "stored ones; pack the store again")
         names = [info.filename for info in found]
         if len(set(names)) != len(names):
             raise self._refused("one name twice", "each name once; pack the store again")
+        folders = {folder for name in names for folder in _folders(name)}
+        if both := folders.intersection(names):
+            raise self._refused(f"a file and a folder '{min(both)}'", "one of the two; pack the store again")
+        self._check_extent(found)
+
+    def _check_extent(self, found: list[zipfile.ZipInfo]) -> None:
+        """Members that share bytes could together be far larger than the zip."""
+        size = self.inner.size(self.key) or 0
+        shared = len({info.header_offset for info in found}) != len(found)
+        if shared or sum(info.file_size for info in found) > size:
+            raise self._refused("members that share their bytes", "bytes of their own; pack the store again")
 
     def _refused(self, got: str, allowed: str) -> Corrupt:
         return Corrupt(f"open_store refused the zip '{self.name}'; got {got}, allowed {allowed}")
@@ -166,6 +181,12 @@ class _ZipFile(io.RawIOBase):
         buffer[: len(found)] = found
         self._at += len(found)
         return len(found)
+
+
+def _folders(name: str) -> list[str]:
+    """The folders above a file."""
+    parts = name.split("/")
+    return ["/".join(parts[:count]) for count in range(1, len(parts))]
 
 
 def _prefix(names: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 import dit_lens
 from dit_lens.cli.failures import BadOption
 from dit_lens.cli.numbers import part_of
-from dit_lens_stores import open_store, verify
+from dit_lens_stores import ArraySpec, create_store, open_store, verify
+from dit_lens_stores.share import pack
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -123,3 +125,27 @@ def test_rechunk(dit_lens_command, store: Path, tmp_path: Path) -> None:
     for name in before:
         assert before[name].load().equals(after[name].load())
     assert len(content(out)) > len(content(store))
+
+
+def test_info_tells_the_size_of_a_zip_and_the_format_of_the_store(dit_lens_command, tmp_path: Path) -> None:
+    store = create_store(tmp_path / "a.zarr")
+    pack(store.path, tmp_path / "a.zip")
+    record = dit_lens_command("store", "info", tmp_path / "a.zip", "--json").json
+    assert record["bytes"] == (tmp_path / "a.zip").stat().st_size
+    node = json.loads((store.path / "zarr.json").read_text())
+    node["attributes"]["dit_lens_format"] = "1.7"
+    (store.path / "zarr.json").write_text(json.dumps(node))
+    assert dit_lens_command("store", "info", store.path, "--json").json["format"] == "1.7"
+    said = dit_lens_command("store", "info", "memory://no-such/a.zarr")
+    assert said.code == 2
+    assert "'memory://no-such/a.zarr'" in said.complaint
+
+
+def test_what_a_store_says_cannot_act_on_the_terminal(dit_lens_command, tmp_path: Path) -> None:
+    prompt = "two\nlines \x1b[2J\x7f\u202eend \u3000 \U0001f469\u200d\U0001f680"
+    store = create_store(tmp_path / "a.zarr")
+    store.begin("t0", [ArraySpec("x", ("step",), {"step": (0,)}, ("step",))], [], {"prompt": prompt})
+    said = dit_lens_command("store", "ls", store.path)
+    assert "two\\nlines \\x1b[2J\\x7f\\u202eend \u3000 \U0001f469\u200d\U0001f680" in said.out
+    assert "\x7f" not in dit_lens_command("store", "ls", store.path, "--json").out
+    assert dit_lens_command("store", "ls", store.path, "--json").json["traces"]["t0"]["prompt"] == prompt

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from dit_lens_stores import (
     UnknownArray,
     create_store,
     open_store,
+    verify,
 )
 
 SPEC = ArraySpec("x", ("step", "layer"), {"step": (0, 1), "layer": (0, 1)}, ("step", "layer"))
@@ -74,11 +76,30 @@ def forget(store: Store) -> None:
     node.write_text(json.dumps(root))
 
 
-def test_a_complete_trace_that_the_index_forgot_is_refused_and_untouched(full: Store) -> None:
+def test_a_complete_trace_that_the_index_forgot_is_refused_and_entered_again(full: Store) -> None:
+    entry = full.index
     forget(full)
-    before = content(full.path)
+    before = content(full.path / "t0")
     assert "got the id of a complete trace" in refusal(StoreExists, lambda: begin(full))
-    assert content(full.path) == before
+    assert content(full.path / "t0") == before
+    assert open_store(full.path).index == entry
+    assert verify(full.path).ok
+
+
+@pytest.mark.parametrize("gone", ["t0", "t0/zarr.json"])
+def test_a_complete_trace_that_is_gone_may_be_begun_anew(full: Store, gone: str) -> None:
+    path = full.path / gone
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    begin(full).fail("stopped")
+    assert full.status("t0") == full.index["t0"]["status"] == "failed"
+    assert verify(full.path).ok
+
+
+def test_a_file_of_somebody_among_what_is_left_of_a_trace_is_kept(full: Store) -> None:
+    (full.path / "t0" / "zarr.json").unlink()
+    (full.path / "t0" / "notes.txt").write_text("mine")
+    assert "something of that name that is no trace" in refusal(StoreExists, lambda: begin(full))
+    assert (full.path / "t0" / "notes.txt").read_text() == "mine"
 
 
 @pytest.mark.parametrize("made", ["a folder", "a Zarr group", "a Zarr array", "a file", "a link"])

@@ -24,6 +24,7 @@ from dit_lens_stores import (
     StoreError,
     StoreExists,
     Unreachable,
+    create_store,
     open_store,
 )
 from dit_lens_stores.log import log_of
@@ -129,15 +130,59 @@ def test_an_interrupted_push_goes_on_and_ends_the_same(
         assert remote(memory) == whole
 
 
-def test_a_file_that_came_half_or_changed_is_sent_again(made: Store, memory: fsspec.AbstractFileSystem) -> None:
+def test_a_file_that_came_half_is_sent_again(made: Store, memory: fsspec.AbstractFileSystem) -> None:
     push(made.path, URL, license=LICENCE)
     whole = remote(memory)
+    for key in ("zarr.json", "t0/zarr.json", "t1/zarr.json"):  # so far an interrupted push never comes
+        memory.rm(f"/shared/a.zarr/{key}")
     memory.pipe(f"/shared/a.zarr/t0/{ENERGY}/c/0/0/0/0/0", b"half")
     other = bytearray(whole["t1/video/c/0/0/0"])
     other[3] ^= 1
     memory.pipe("/shared/a.zarr/t1/video/c/0/0/0", bytes(other))
-    assert push(made.path, URL, license=LICENCE).sent_files == 2
+    assert push(made.path, URL, license=LICENCE).sent_files == 5
     assert remote(memory) == whole
+
+
+@pytest.mark.parametrize("key", ["t1/video/c/0/0/0", f"t0/{ENERGY}/c/0/0/0/0/0", "t0/sigma/zarr.json"])
+def test_a_complete_trace_is_never_overwritten(made: Store, memory: fsspec.AbstractFileSystem, key: str) -> None:
+    push(made.path, URL, license=LICENCE)
+    memory.pipe(f"/shared/a.zarr/{key}", b"other")
+    before = remote(memory)
+    again = Recorder(target_of(URL))
+    with pytest.raises(StoreExists) as caught:
+        push(made.path, again, license=LICENCE)
+    assert str(caught.value) == (
+        f"push refused '{URL}'; got other bytes of the complete trace '{key[:2]}' in '{key}' there, allowed an empty "
+        f"place or an earlier push of this store; choose another target"
+    )
+    assert again.keys == []
+    assert remote(memory) == before
+    memory.rm(f"/shared/a.zarr/{key}")  # what is lost there is sent again
+    assert push(made.path, URL, license=LICENCE).sent_files == 1
+
+
+def test_a_pulled_store_that_has_grown_gets_its_card_and_hashes_anew(
+    made: Store, tmp_path: Path, memory: fsspec.AbstractFileSystem
+) -> None:
+    push(made.path, URL, license=LICENCE)
+    pulled = pull(URL, tmp_path / "b.zarr").store
+    add_trace(create_store(pulled), "t2", 2)
+    stale = remote(memory)
+    push(pulled, URL)
+    fresh = remote(memory)
+    assert all(fresh[key] != stale[key] for key in ("README.md", "croissant.json", "SHA256SUMS"))
+    add_trace(made, "t2", 2)
+    memory.rm("/shared", recursive=True)
+    push(made.path, URL, license=LICENCE)
+    assert remote(memory) == fresh
+
+
+def test_a_target_that_cannot_be_made_is_one_line(made: Store, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"^push cannot write to 'file://.*/file/x'; got Not a directory, ") as caught:
+        push(made.path, f"file://{tmp_path}/file/x", license=LICENCE)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 2
 
 
 def test_a_store_that_has_grown_is_pushed_again(made: Store, memory: fsspec.AbstractFileSystem) -> None:
@@ -284,7 +329,7 @@ def test_a_killed_pull_goes_on_and_ends_the_same(made: Store, tmp_path: Path, mo
         left = 10**6
         assert pull(URL, tmp_path / "b.zarr").fetched_files == len(whole) - stop_after
         assert content(tmp_path / "b.zarr") == whole
-        assert not (tmp_path / "b.zarr.partial").exists()
+        assert not (tmp_path / ".b.zarr.pull.partial").exists()
         shutil.rmtree(tmp_path / "b.zarr")
 
 
@@ -375,7 +420,7 @@ def test_a_killed_part_goes_on_and_ends_the_same(made: Store, tmp_path: Path, mo
         with pytest.raises(Killed):
             pull(URL, tmp_path / "b.zarr", select="step=1:3")
     assert not (tmp_path / "b.zarr").exists()
-    assert open_store(tmp_path / "b.zarr.partial").status("t0") == "complete"
+    assert open_store(tmp_path / ".b.zarr.pull.partial").status("t0") == "complete"
     pull(URL, tmp_path / "b.zarr", select="step=1:3")
     assert content(tmp_path / "b.zarr") == whole
     with monkeypatch.context() as patch:

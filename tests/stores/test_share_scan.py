@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dit_lens_stores import Store, create_store, open_store
+from dit_lens_stores import Corrupt, Store, create_store, open_store
 from dit_lens_stores.share import PrivateContent, find_private, push
 from dit_lens_stores.share.files import File, store_files
 from dit_lens_stores.share.scan import names_of_this_machine
@@ -27,6 +27,23 @@ SECRETS = {
     "C:\\Users\\ada": "an absolute path",
     "~/models/wan": "an absolute path",
     "file:///data/x": "an absolute path",
+    "cwd:/home/mo/maze/x.json": "an absolute path",
+    "file:/home/mo/x": "an absolute path",
+    "//home/mo/x": "an absolute path",
+    "\\\\srv\\share\\x": "an absolute path",
+    "C:/Users/mo/x": "an absolute path",
+    "glpat-" + "d" * 20: "a GitLab token",
+    "sk_live_" + "e" * 24: "an API key",
+    "TOKEN_hf_" + "f" * 34: "a Hugging Face token",
+    "Authorization: Bearer " + "a1" * 10: "a bearer token",
+    "bearer " + "b" * 24: "a bearer token",
+    "AWS_SECRET_ACCESS_KEY=" + "g" * 40: "a password",
+    "https://h/x?X-Amz-Signature=" + "0a" * 16: "a password",
+    "password=hunter22": "a password",
+    "Password: hunter22": "a password",
+    '{"api_key": "abc123def"}': "a password",
+    "my_token=" + "h" * 12: "a token",
+    "ssh ada@engine7": "a user at a host",
 }
 HARMLESS = (
     "Draw the way through the maze, and/or the key.",
@@ -38,6 +55,15 @@ HARMLESS = (
     "block.out:mean:frame+token@float16[step=0:3]",
     "0f" * 32,
     "a dog @ the park",
+    "block.out:raw[token=0:100,layer=20:30]",
+    "latent@bitround:8[token=0+1+2+3]",
+    "tokenizer=google/umt5-xxl",
+    "tokenizer: umt5-xxl-v1",
+    "hf://datasets/me/maze@0123abcdef/part",
+    "s3://bucket/folder/a.zarr",
+    "The secret: hidden doors; the token: a golden coin; 16:9/4:3.",
+    "The standard bearer congratulates the winner.",
+    "two lines: red/blue, one end: a \\\\ sign",
 )
 
 
@@ -57,6 +83,24 @@ def test_each_kind_is_found_and_not_repeated(text: str, what: str) -> None:
 @pytest.mark.parametrize("text", HARMLESS)
 def test_plain_words_are_not_found(text: str) -> None:
     assert find_private([File("t0/zarr.json", data=json.dumps({"a": text, text: 1}).encode())], {"ada": "a name"}) == []
+
+
+@pytest.mark.parametrize("text", ["ADA draws", "by Ada", "ada@engine7", "runs_of_ada"])
+def test_names_are_found_in_any_case(text: str) -> None:
+    file = File("t0/zarr.json", data=json.dumps({"a": text}).encode())
+    assert "the user name" in [one.what for one in find_private([file], {"ada": "the user name"})]
+    assert find_private([file], {"lovelace": "the user name", "da": "a name"}) == (
+        find_private([file], {}) if "@" in text else []
+    )
+
+
+@pytest.mark.parametrize("data", [b"{nope", b"\xff{}", b"[" * 100_000 + b"]" * 100_000])
+def test_metadata_that_cannot_be_read_are_one_line(data: bytes) -> None:
+    with pytest.raises(
+        Corrupt, match=r"^looking for what is private failed in 't0/notes/zarr\.json'; got \w+,"
+    ) as caught:
+        find_private([File("t0/notes/zarr.json", data=data)], {})
+    assert "\n" not in str(caught.value)
 
 
 def test_keys_and_names_are_looked_at(tmp_path: Path) -> None:

@@ -27,12 +27,13 @@ _REMEDY = "correct video, text and fold of the stack"
 def swapped(runs: Runs) -> str:
     """A layer's own recorded values in its place change nothing."""
     subject, places = runs.subject, middles(runs.subject)
-    for stack, number in places:
-        recorded: list[torch.Tensor] = []
-        with _changed(subject, stack, number, partial(_kept, recorded)):
-            subject.run()
-        replay = iter(recorded)
-        with _changed(subject, stack, number, partial(_next, replay)):
+    recorded: list[list[torch.Tensor]] = [[] for _ in places]
+    with ExitStack() as hooks:
+        for (stack, number), kept in zip(places, recorded, strict=True):
+            hooks.enter_context(_changed(subject, stack, number, partial(_kept, kept)))
+        subject.run()
+    for (stack, number), kept in zip(places, recorded, strict=True):
+        with _changed(subject, stack, number, partial(_next, iter(kept))):
             swapped = subject.run()
         if not torch.equal(swapped, runs.plain):
             raise Broken(f"{stack.path}, layer {number}: its own values give other latents", _REMEDY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dit_lens_stores.errors import NotDone
+from dit_lens_stores.nodes import read_group
 from dit_lens_stores.opening import StoreReader
 
 __all__ = ["check_structure", "check_whole"]
@@ -56,7 +57,7 @@ def check_structure(store: StoreReader) -> None:
     """
     for trace_id in store.traces:
         trace = store.get(trace_id, partial=True)
-        lost = list(trace.lost())
+        lost = list(trace.lost()) or _lost_group(store, trace_id)
         missing = [f"{name}{event}" for name, event in trace.missing()] if trace.status == "complete" else []
         if lack := lost or missing:
             more = f" and {len(lack) - _SHOWN} more" if len(lack) > _SHOWN else ""
@@ -64,3 +65,9 @@ def check_structure(store: StoreReader) -> None:
                 f"checking '{store.url}' found trace '{trace_id}' not whole; got no {', '.join(lack[:_SHOWN])}{more}, "
                 f"allowed every file of a trace; copy the store again, or trace it again"
             )
+
+
+def _lost_group(store: StoreReader, trace_id: str) -> list[str]:
+    """The metadata of a trace that the index calls complete, if they are gone."""
+    complete = store.index[trace_id].get("status") == "complete"
+    return [f"{trace_id}/zarr.json"] if complete and read_group(store.place, trace_id) is None else []

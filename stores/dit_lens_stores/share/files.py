@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import IO
 
 from dit_lens_stores.errors import Corrupt, NotDone
-from dit_lens_stores.index import read_attributes
+from dit_lens_stores.members import Members
+from dit_lens_stores.nodes import read_group
 from dit_lens_stores.opening import StoreReader
 from dit_lens_stores.schema import DONE_SUFFIX, SUMS
+from dit_lens_stores.vectors import Contents
 
 __all__ = [
     "CARD",
@@ -36,7 +38,10 @@ __all__ = [
 
 CARD, CROISSANT = "README.md", "croissant.json"
 ROOT = "zarr.json"
-_KEY = re.compile(r"zarr\.json|[a-z0-9][a-z0-9._-]*/(?:[^/]+/)?zarr\.json|[a-z0-9][a-z0-9._-]*/[^/]+/c(?:/\d+)*")
+_NAME = r"[^/\\\x00-\x1f\x7f]+"
+_KEY = re.compile(
+    rf"zarr\.json|[a-z0-9][a-z0-9._-]*/(?:{_NAME}/)?zarr\.json|[a-z0-9][a-z0-9._-]*/{_NAME}/c(?:/[0-9]+)*"
+)
 _BLOCK = 2**20
 
 
@@ -125,7 +130,7 @@ def is_part(key: str) -> bool:
     [True, True, False, False, False]
     """
     names = key.split("/")
-    return bool(_KEY.fullmatch(key)) and not any(name in ("", ".", "..") or "\\" in name for name in names)
+    return bool(_KEY.fullmatch(key)) and not any(name in ("", ".", "..") for name in names)
 
 
 def store_files(store: StoreReader) -> list[File]:
@@ -143,7 +148,7 @@ def store_files(store: StoreReader) -> list[File]:
     Raises
     ------
     Corrupt
-        If there is a link among them.
+        If there is a link among them, or metadata are not what the format allows.
 
     Examples
     --------
@@ -152,7 +157,7 @@ def store_files(store: StoreReader) -> list[File]:
     ['zarr.json']
     """
     root = File(ROOT, data=(store.path / ROOT).read_bytes())
-    found = [File(key, path) for trace in store.traces for key, path in _walk(store.path, trace) if is_part(key)]
+    found = [file for trace in store.traces for file in _trace_files(store, trace)]
     return sorted([*found, root], key=lambda file: (phase_of(file.key), file.key))
 
 
@@ -184,10 +189,19 @@ def total(files: Iterable[File]) -> int:
     return sum(file.size for file in files)
 
 
-def _walk(store: Path, trace: str) -> Iterator[tuple[str, Path]]:
-    """Every file of a trace; a link is refused, it may lead out of the store."""
-    if read_attributes(store / trace) is None:
+def _trace_files(store: StoreReader, trace: str) -> Iterator[File]:
+    """The files of a trace that somebody reads, and therefore checks."""
+    attributes = read_group(store.place, trace)
+    if attributes is None:
         return
+    members = Members(Contents(store.place, trace, attributes))
+    for key, path in _walk(store.path, trace):
+        if is_part(key) and members.hold(key.partition("/")[2]):
+            yield File(key, path)
+
+
+def _walk(store: Path, trace: str) -> Iterator[tuple[str, Path]]:
+    """Every file in the folder of a trace; a link is refused, it may lead out of the store."""
     for folder, folders, names in os.walk(store / trace):
         for name in (*folders, *names):
             path = Path(folder, name)

@@ -1,21 +1,21 @@
 """Fetch a store, or a part of one, into a new folder.
 
-A whole store comes file by file into ``OUT.partial``, each looked at by its hash; what is there already is not fetched
-again, so the same command goes on where a killed one stopped. When all is there the folder gets its name, so nobody
-ever opens half a store. A part comes through the reader and is written anew, see `dit_lens_stores.share.slicing`.
+A whole store comes file by file into ``.OUT.pull.partial``, each looked at by its hash; what is there already is not
+fetched again, so the same command goes on where a killed one stopped. When all is there the folder gets its name, so
+nobody ever opens half a store. A part comes through the reader and is written anew, see
+`dit_lens_stores.share.slicing`.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dit_lens_stores.claim import locked
-from dit_lens_stores.errors import Corrupt, StoreExists
+from dit_lens_stores.errors import Corrupt, StoreError, StoreExists
 from dit_lens_stores.log import add_to_log, log_of
 from dit_lens_stores.opening import StoreReader
 from dit_lens_stores.places import LocalPlace, Place, side_by_side
@@ -23,7 +23,8 @@ from dit_lens_stores.remote import shown
 from dit_lens_stores.root import create_store, open_store
 from dit_lens_stores.share.checks import check_structure, check_whole
 from dit_lens_stores.share.choosing import parse_selection
-from dit_lens_stores.share.files import ROOT, File, is_extra, phase_of
+from dit_lens_stores.share.files import ROOT, File, check_complete, is_extra, phase_of
+from dit_lens_stores.share.leftovers import drop_others, is_part_of_another, make_partial, other_store, remove_all
 from dit_lens_stores.share.slicing import Slice, copy_slice, manifest_of_part
 from dit_lens_stores.share.sources import Source, find_source, pin
 
@@ -120,12 +121,11 @@ def pull(
 def _pull_whole(source: Source, out: Path, check: Check | None, tell: Tell) -> Pulled:
     if os.path.lexists(out):
         return _already_there(source, out)
-    partial = out.with_name(out.name + ".partial")
-    partial.mkdir(parents=True, exist_ok=True)
+    partial = make_partial(out)
     with locked(partial):
         if not partial.is_dir():  # another process has fetched it all while this one waited
             return _already_there(source, out)
-        _drop_others(partial, source)
+        drop_others(partial, source.files)
         fetched = _fetch_all(source, partial, tell)
         (check or (check_structure if source.sums else check_whole))(StoreReader(LocalPlace(partial)))
         partial.rename(out)
@@ -151,15 +151,6 @@ def _same(source: Source, key: str, path: Path) -> bool:
 def _content(place: Place, key: str) -> bytes | None:
     size = place.size(key)
     return None if size is None else place.read_range(key, 0, size)
-
-
-def _drop_others(partial: Path, source: Source) -> None:
-    """Delete what an earlier attempt has left that is not part of the store, as it is now."""
-    for folder, _, names in os.walk(partial):
-        for name in names:
-            path = Path(folder, name)
-            if path.relative_to(partial).as_posix() not in source.files:
-                path.unlink()
 
 
 def _fetch_all(source: Source, partial: Path, tell: Tell) -> int:
@@ -212,11 +203,10 @@ def _pull_part(source: str | Path, out: Path, part: Slice, tell: Tell) -> Pulled
         )
     place, revision = pin(source)
     name = shown(str(source)) if place.remote else Path(source).name
-    partial = out.with_name(out.name + ".partial")
     lineage = {"source": name, "revision": revision}
-    opened = open_store(place)
+    opened, partial = open_store(place), make_partial(out)
     _drop_if_other(partial, opened, part, lineage)
-    copy_slice(opened, create_store(partial), part, lineage, tell)
+    _fill(partial, opened, part, lineage, tell)
     log_of(partial).unlink(missing_ok=True)
     partial.rename(out)
     add_to_log(out, "pull", **lineage, **part.as_json())
@@ -227,13 +217,32 @@ def _pull_part(source: str | Path, out: Path, part: Slice, tell: Tell) -> Pulled
 def _drop_if_other(partial: Path, source: StoreReader, part: Slice, lineage: Mapping[str, Any]) -> None:
     """Delete what an earlier attempt has left if it was to become something else."""
     if not (partial / ROOT).is_file():
+        drop_others(partial, ())
         return
     left = open_store(partial)
-    for trace_id in left.traces:
-        manifest = left.get(trace_id, partial=True).manifest
-        if trace_id not in source or manifest != manifest_of_part(source[trace_id], part, lineage):
-            shutil.rmtree(partial)
-            return
+    if not is_part_of_another(partial, left.traces):
+        raise other_store(partial)
+    wanted = set(part.traces or source.traces)
+    if not all(trace_id in wanted and _is_same(left, source, trace_id, part, lineage) for trace_id in left.traces):
+        drop_others(partial, ())
+
+
+def _is_same(left: StoreReader, source: StoreReader, trace_id: str, part: Slice, lineage: Mapping[str, Any]) -> bool:
+    manifest = left.get(trace_id, partial=True).manifest
+    return trace_id in source and manifest == manifest_of_part(source[trace_id], part, lineage)
+
+
+def _fill(partial: Path, source: StoreReader, part: Slice, lineage: Mapping[str, Any], tell: Tell) -> None:
+    """Copy what is not there yet, and look at the whole; if nothing was begun, nothing stays."""
+    made = create_store(partial)
+    try:
+        copy_slice(source, made, part, lineage, tell)
+    except StoreError:
+        if not made.traces:
+            remove_all(partial)
+        raise
+    check_complete(made, "pull", "run the same command again")
+    check_structure(made)
 
 
 def _pulled(out: Path, source: str, revision: str | None, fetched: int) -> Pulled:

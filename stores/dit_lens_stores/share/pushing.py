@@ -232,9 +232,11 @@ def _told_before(store: StoreReader, target: Target) -> str | None:
 
 def _send(store: StoreReader, target: Target, files: list[File], tell: Tell) -> Pushed:
     there = target.files()
-    _check_target(target, there, store, {file.key for file in files})
+    _check_foreign(target, there, {file.key for file in files})
+    complete = _check_manifests(target, there, store)
     files = [file for file in files if not (file.key == CARD and _is_their_own(target, there))]
     wanted = [file for file in files if not (file.key in there and target.holds(file, there[file.key]))]
+    _check_values(target, there, wanted, complete)
     size, left = total(files), total(wanted)
     done = size - left
 
@@ -257,16 +259,30 @@ def _phase_key(target: Target) -> Callable[[File], int]:
     return lambda file: min(phase_of(file.key), 1) if target.atomic else phase_of(file.key)
 
 
-def _check_target(target: Target, there: dict[str, Found], store: StoreReader, ours: set[str]) -> None:
+def _check_foreign(target: Target, there: dict[str, Found], ours: set[str]) -> None:
     foreign = sorted(key for key in there if key not in ours and not is_extra(key) and key not in _NOT_OURS)
     if foreign:
         raise _occupied(target, f"'{foreign[0]}' and {len(foreign) - 1} other files that are not of this store")
+
+
+def _check_manifests(target: Target, there: dict[str, Found], store: StoreReader) -> set[str]:
+    """Refuse traces that were made otherwise than complete ones of the same name; return the latter."""
+    complete = set()
     for trace_id in store.traces:
         key = f"{trace_id}/{ROOT}"
         if key in there and (theirs := _attributes(target, key)).get("status") == "complete":
-            trace = store.get(trace_id, partial=True)
-            if theirs.get("manifest") != trace.manifest:
+            complete.add(trace_id)
+            if theirs.get("manifest") != store.get(trace_id, partial=True).manifest:
                 raise _occupied(target, f"another trace called '{trace_id}'")
+    return complete
+
+
+def _check_values(target: Target, there: dict[str, Found], wanted: Sequence[File], complete: set[str]) -> None:
+    """Refuse to write over a file of a complete trace: somebody may have read it, and it may be the true one."""
+    for file in wanted:
+        trace_id = file.key.partition("/")[0]
+        if file.key in there and "/" in file.key and trace_id in complete:
+            raise _occupied(target, f"other bytes of the complete trace '{trace_id}' in '{file.key}'")
 
 
 def _attributes(target: Target, key: str) -> dict[str, Any]:

@@ -17,22 +17,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dit_lens_stores.errors import StoreError
+from dit_lens_stores.errors import Corrupt, StoreError
 from dit_lens_stores.opening import StoreReader
 from dit_lens_stores.share.files import File
 
 __all__ = ["Finding", "PrivateContent", "check_private", "find_private", "names_of_this_machine"]
 
+_START = r"(?<![A-Za-z0-9])"  # not \b: a name may come before, as in TOKEN_hf_...
 _SECRETS = {
-    "a Hugging Face token": r"\bhf_[A-Za-z0-9]{20,}",
-    "an AWS access key": r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
-    "a GitHub token": r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,})",
-    "an API key": r"\b(?:sk-[A-Za-z0-9_-]{20,}|xox[abprs]-[\w-]{10,}|AIza[\w-]{35})",
+    "a Hugging Face token": _START + r"hf_[A-Za-z0-9]{20,}",
+    "an AWS access key": _START + r"(?:AKIA|ASIA)[0-9A-Z]{16}(?![A-Za-z0-9])",
+    "a GitHub token": _START + r"(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,})",
+    "a GitLab token": _START + r"glpat-[\w-]{20,}",
+    "an API key": _START
+    + r"(?:sk-[A-Za-z0-9_-]{20,}|[rs]k_(?:live|test)_[A-Za-z0-9]{10,}|xox[abprs]-[\w-]{10,}|AIza[\w-]{35})",
     "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
-    "a signed token": r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]+",
+    "a signed token": _START + r"eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]+",
+    "a bearer token": r"(?i:\bbearer)\s+(?:(?=\S*\d)\S{16,}|\S{24,})",
     "an address with a password": r"\b\w+://[^\s/:@]+:[^\s/@]+@",
     "an e-mail address": r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}\b",
-    "an absolute path": r"(?<![\w/:.~<])/(?:[\w.+@-]+/)+[\w.+@-]+|\bfile://\S+|(?<!\w)~[\w.-]*/[\w.+-]+|\b[A-Za-z]:\\\w",
+    # not what a capture says of its encoding, and not a revision
+    "a user at a host": r"(?<![\w./:+-])[A-Za-z][\w.-]*@(?!(?:b?float\d+|bits|bitround|exact|main|[0-9a-f]{7,64})\b)"
+    r"[A-Za-z][\w-]*(?![\w-]|\.\w)",
+    # after an equals sign whatever is long enough, after a colon, as in a sentence, only with a digit in it
+    "a password": r"(?i:secret|passw(?:or)?d|signature|api[_-]?key)(?:[_-]\w+)?[\"']?\s*"
+    r"(?:=\s*|:\s*(?=[^\s,;&\]]*\d))[^\s,;&\]]{6,}",
+    # a selection such as token=0:100 is none, so there must be a letter
+    "a token": r"(?i:token)(?:[_-]\w+)?[\"']?\s*(?:=\s*|:\s*(?=[^\s,;&\]]*\d))(?=[^\s,;&\]]*[A-Za-z])[^\s,;&\]]{6,}",
+    "an absolute path": r"(?<![\w/.~<])/(?:[\w.+@-]+/)+[\w.+@-]+|(?<![\w:/.~<])//+(?:[\w.+@-]+/)+[\w.+@-]+|\bfile://\S+"
+    r"|(?<!\w)~[\w.-]*/[\w.+-]+|(?<![A-Za-z0-9])[A-Za-z]:(?:\\{1,2}|/)\w|(?<![\w\\])\\\\[\w.$-]+\\+\w",
 }
 _PATTERNS = {what: re.compile(pattern) for what, pattern in _SECRETS.items()}
 _GENERIC = {"root", "user", "admin", "ubuntu", "debian", "runner", "jovyan", "nobody", "test", "localhost", "docker"}
@@ -127,7 +140,7 @@ def find_private(files: Iterable[File], names: Mapping[str, str] | None = None) 
     for file in files:
         folders.add(file.key.partition("/c/")[0])
         if file.key.endswith("zarr.json"):
-            for where, text in _words(json.loads(b"".join(file.blocks()))):
+            for where, text in _words_of(file):
                 found += _search(patterns, f"{file.key}: {where}".rstrip(": "), text)
     for name in sorted(folders):
         found += _search(patterns, f"the name '{name}'", name.replace("/", " "))
@@ -160,7 +173,8 @@ def _word_patterns(names: Mapping[str, str]) -> dict[str, re.Pattern[str]]:
     for name, what in names.items():
         patterns.setdefault(what, []).append(re.escape(name))
     return {
-        what: re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(some)})(?![A-Za-z0-9])") for what, some in patterns.items()
+        what: re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(some)})(?![A-Za-z0-9])", re.IGNORECASE)
+        for what, some in patterns.items()
     }
 
 
@@ -171,6 +185,16 @@ def _search(patterns: Mapping[str, re.Pattern[str]], place: str, text: str) -> l
 
 def _first_letters(text: str) -> str:
     return text if len(text) <= _LETTERS else text[:_LETTERS] + "..."
+
+
+def _words_of(file: File) -> list[tuple[str, str]]:
+    try:
+        return list(_words(json.loads(b"".join(file.blocks()))))
+    except (ValueError, RecursionError) as error:
+        raise Corrupt(
+            f"looking for what is private failed in '{file.key}'; got {type(error).__name__}, allowed JSON of a few "
+            f"levels; trace it again, or delete the file if nothing belongs to it"
+        ) from None
 
 
 def _words(node: Any, where: str = "") -> Iterator[tuple[str, str]]:

@@ -142,10 +142,7 @@ class ObjectTarget(_ByFile):
     def read(self, key: str) -> bytes | None:  # noqa: D102
         import obstore
 
-        try:
-            return bytes(self._call(lambda: obstore.get(self._store, key).bytes()))
-        except FileNotFoundError:
-            return None
+        return self._call(lambda: _if_there(lambda: bytes(obstore.get(self._store, key).bytes())))  # type: ignore[no-any-return]
 
     def put(self, file: File) -> None:  # noqa: D102
         import obstore
@@ -164,8 +161,6 @@ class ObjectTarget(_ByFile):
 
         try:
             return function()
-        except FileNotFoundError:
-            raise
         except (known.PermissionDeniedError, known.UnauthenticatedError, PermissionError) as error:
             raise no_access(self.name, error, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from None
         except (known.BaseError, OSError, ValueError) as error:
@@ -219,10 +214,7 @@ class FsspecTarget(_ByFile):
         return {path.removeprefix(self._path).lstrip("/"): Found(int(info["size"])) for path, info in listed.items()}
 
     def read(self, key: str) -> bytes | None:  # noqa: D102
-        try:
-            return bytes(self._call(lambda: self._files.cat_file(f"{self._path}/{key}")))
-        except FileNotFoundError:
-            return None
+        return self._call(lambda: _if_there(lambda: bytes(self._files.cat_file(f"{self._path}/{key}"))))  # type: ignore[no-any-return]
 
     def put(self, file: File) -> None:  # noqa: D102
         def write() -> None:
@@ -241,10 +233,13 @@ class FsspecTarget(_ByFile):
     def _call(self, function: Callable[[], Any]) -> Any:
         try:
             return again(function)
-        except FileNotFoundError:
-            raise
         except PermissionError as error:
             raise no_access(self.name, error, "set what the scheme needs") from None
+        except (FileNotFoundError, NotADirectoryError, FileExistsError) as error:
+            raise StoreError(
+                f"push cannot write to '{self.name}'; got {error.strerror or _short(error)}, allowed a place where "
+                f"folders can be made; choose another target"
+            ) from None
         except OSError as error:
             raise failed(self.name, error) from None
 
@@ -314,6 +309,13 @@ def failed(name: str, error: object) -> StoreError:
 
 def _short(problem: object) -> str:
     return " ".join(str(problem).split())[:200] or type(problem).__name__
+
+
+def _if_there(function: Callable[[], bytes]) -> bytes | None:
+    try:
+        return function()
+    except FileNotFoundError:
+        return None
 
 
 def _md5(tag: str | None) -> str | None:

@@ -13,7 +13,8 @@ import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dit_lens_stores.errors import StoreExists
+from dit_lens_stores.errors import StoreError, StoreExists
+from dit_lens_stores.folders import make_folder, refuse_inside_store
 from dit_lens_stores.share.files import File, total
 
 __all__ = ["write_zip"]
@@ -41,7 +42,9 @@ def write_zip(files: Sequence[File], target: Path, tell: Callable[[int, int], No
     Raises
     ------
     StoreExists
-        If something is there; it is left untouched.
+        If something is there; it is left untouched. Or if the path is inside a store.
+    StoreError
+        If nothing can be written there.
 
     Examples
     --------
@@ -51,7 +54,8 @@ def write_zip(files: Sequence[File], target: Path, tell: Callable[[int, int], No
     ['a', 'b']
     """
     check_new(target, "pack")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    refuse_inside_store(target, "pack")
+    make_folder(target.parent, "pack", target)
     partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
     try:
         _fill(partial, sorted(files, key=lambda file: file.key), tell)
@@ -77,13 +81,23 @@ def check_new(target: Path, action: str) -> None:
 
 def _fill(partial: Path, files: Sequence[File], tell: Callable[[int, int], None]) -> None:
     done, size = 0, total(files)
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED, allowZip64=True) as out:
+    with _opened(partial) as out:
         for file in files:
             info = zipfile.ZipInfo(file.key, _DATE)
             info.create_system, info.external_attr, info.file_size = 3, _MODE, file.size
             with file.open() as source, out.open(info, "w") as member:
                 shutil.copyfileobj(source, member, _BLOCK)
             tell(done := done + file.size, size)
+
+
+def _opened(partial: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED, allowZip64=True)
+    except OSError as error:
+        raise StoreError(
+            f"pack cannot write to '{partial.parent}'; got {error.strerror}, allowed a folder that may be written; "
+            f"choose another path"
+        ) from None
 
 
 def _rename(partial: Path, target: Path) -> None:

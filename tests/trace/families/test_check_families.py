@@ -39,7 +39,7 @@ def checked(name: str) -> AdapterReport:
 
 
 def checked_as(name: str, rows: set[str], **changes: Any) -> AdapterReport:
-    """Some rows of the report on another family; a single step shows as much of that as two, except where it is about steps."""
+    """Some rows of the report on another family; a single step shows as much as two of what is not about steps."""
     family, steps = replace(family_of(built(name)), **changes), 2 if "tells_timestep" in changes else 1
     return check_adapter(built(name), BUILT[name].ask(steps=steps), family=family, only=rows, raises=False)
 

@@ -106,7 +106,7 @@ class ArraySpec:
     def __post_init__(self) -> None:
         where = f"array '{self.name}'"
         if not _is_name(self.name) or self.name.endswith(DONE_SUFFIX):
-            rule = "a name without '/' and control characters, without a leading dot or '__' and not ending in '_done'"
+            rule = "a name without '/', '\\' and control characters, a leading dot or '__', not ending in '_done'"
             raise StoreError(f"ArraySpec refused its name; got {self.name!r}, allowed {rule}; rename it")
         if self.dtype not in _DTYPES:
             raise StoreError(f"{where} has a dtype; got '{self.dtype}', allowed {', '.join(_DTYPES)}; widen to float32")

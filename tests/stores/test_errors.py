@@ -234,7 +234,7 @@ def test_coordinates_that_do_not_fit(store: Store, writer: TraceWriter) -> None:
 
 
 def test_specs_that_cannot_be_stored() -> None:
-    rule = "a name without '/', without a leading dot or '__' and not ending in '_done'"
+    rule = "a name without '/', '\\' and control characters, a leading dot or '__', not ending in '_done'"
     for name in ("", "a/b", ".a", "__a", "x_done"):
         text = message(ds.StoreError, lambda name=name: spec(name))  # type: ignore[misc]
         assert text == f"ArraySpec refused its name; got '{name}', allowed {rule}; rename it"

@@ -26,7 +26,7 @@ from dit_lens.engine.projections import grams, project
 from dit_lens.engine.statistics import energy, mean, std, top
 from dit_lens.reductions import read_axes, read_batches
 
-__all__ = ["Reducer", "to_host"]
+__all__ = ["Reducer"]
 
 
 class Reducer:
@@ -98,8 +98,8 @@ class Reducer:
         Returns
         -------
         Tensor
-            float32; or bfloat16, where every value is one (``to_host`` widens it); or float16 or uint16, if the
-            capture asks for that. It may be a view of the values.
+            float32; or bfloat16, where every value is one (the flow's ``stored_values`` keeps its bits); or float16 or
+            uint16, if the capture asks for that. It may be a view of the values.
 
         Raises
         ------
@@ -157,22 +157,6 @@ class Reducer:
         if dtype == "float16":
             return _as_float16(values, self._capture.array)
         return values if values.dtype == torch.bfloat16 else values.to(torch.float32)
-
-
-def to_host(values: torch.Tensor) -> npt.NDArray[Any]:
-    """Copy to the host what a reducer gave: bfloat16 moves before it widens to float32, float16 and uint16 stay.
-
-    Examples
-    --------
-    >>> tensor = torch.zeros(2)
-    >>> array = to_host(tensor)
-    >>> array[0] = 1
-    >>> tensor[0].item(), to_host(tensor.bfloat16()).dtype, to_host(tensor.half()).dtype
-    (0.0, dtype('float32'), dtype('float16'))
-    """
-    host = values.detach().to("cpu", copy=True)
-    widened: npt.NDArray[Any] = (host.to(torch.float32) if host.dtype == torch.bfloat16 else host).numpy()
-    return widened
 
 
 def _make(name: str, numbers: Sequence[int]) -> npt.NDArray[Any]:

@@ -25,7 +25,7 @@ from dit_lens_stores.nodes import read_group
 from dit_lens_stores.opening import StoreReader
 from dit_lens_stores.places import LocalPlace, Place, place_of
 from dit_lens_stores.report import Problem, Report
-from dit_lens_stores.schema import DONE_SUFFIX, EXPECTED, SUMS
+from dit_lens_stores.schema import EXPECTED, SUMS
 from dit_lens_stores.share.extras import read_sums
 from dit_lens_stores.share.files import is_extra, is_part
 from dit_lens_stores.vectors import Contents
@@ -124,9 +124,10 @@ class _Trace:
             self.leftovers += [file for file in _files(self._place, self.name) if not is_part(file)]
             return
         self._check_attributes(attributes)
-        for name in self._readable(contents):
-            self._check_array(contents, name)
-        self._check_coordinates(contents, members)
+        if contents.laid_out():
+            for name in self._readable(contents):
+                self._check_array(contents, name)
+            self._check_coordinates(contents, members)
         self._check_strangers(contents, members)
 
     def _check_attributes(self, attributes: dict[str, Any]) -> None:
@@ -144,8 +145,6 @@ class _Trace:
     def _readable(self, contents: Contents) -> Iterator[str]:
         """The arrays whose metadata and marks can be read; labels are read on the way."""
         for name in contents.arrays:
-            if self.status != "complete" and not (contents.has(name) and contents.has(name + DONE_SUFFIX)):
-                continue  # killed while it was laid out
             try:
                 node, _ = contents.node(name), contents.marks(name)
                 wrong = list(own_labels_problems(contents, name))
@@ -160,8 +159,6 @@ class _Trace:
     def _check_coordinates(self, contents: Contents, members: Members) -> None:
         for name in contents.coordinates:
             try:
-                if self.status != "complete" and not contents.has(name):
-                    continue
                 contents.vector(name)
             except StoreError as error:
                 self._add(str(error), name)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import zarr
 from dit_lens_stores.errors import StoreError
 from dit_lens_stores.schema import SUMS
 
-__all__ = ["as_json", "enter_complete", "now", "read_attributes", "summarise", "write_entry"]
+__all__ = ["as_json", "enter_complete", "read_attributes", "summarise", "write_entry"]
 
 _SUMMARY_KEYS = ("model", "prompt", "seed", "steps", "guidance", "dtype")
 
@@ -124,14 +123,3 @@ def as_json(what: str, value: Mapping[str, Any]) -> dict[str, Any]:
             f"{what} cannot be stored; got {error}, allowed what JSON holds; make it numbers and words"
         ) from None
     return copy
-
-
-def now() -> str:
-    """Tell the time in UTC, to the second.
-
-    Examples
-    --------
-    >>> now().endswith("+00:00")
-    True
-    """
-    return datetime.now(UTC).isoformat(timespec="seconds")

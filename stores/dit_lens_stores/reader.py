@@ -156,8 +156,8 @@ class Trace:
     def missing(self) -> list[tuple[str, Event]]:
         """List the events that are expected and not there, as (array, event).
 
-        An event whose file was lost since is among them. The event is empty for an array whose marks are not even
-        there.
+        An event whose file was lost since is among them. The events are empty, one for each array, if the writer was
+        killed before the trace was laid out.
         """
         self._contents.load(self.arrays)
         return [(name, event) for name in self.arrays for event in self._missing_of(name)]
@@ -167,8 +167,8 @@ class Trace:
         return tuple(f"{self.id}/{file}" for file in lost_files(self._contents))
 
     def _missing_of(self, name: str) -> list[Event]:
-        if not self._contents.has(name) or not self._contents.has(name + DONE_SUFFIX):
-            return [{}]  # killed while the trace was being laid out
+        if not self._contents.laid_out():
+            return [{}]
         marks, dims = self._contents.marks(name), self._contents.mark_dims(name)
         wanted = {tuple(at.tolist()) for at in np.argwhere(marks == EXPECTED)} | set(lost_events(self._contents, name))
         labels = [self._contents.labels(dim) for dim in dims]
@@ -244,7 +244,9 @@ class Trace:
 
     def _held(self) -> list[str]:
         self._contents.load(self.arrays)
-        return [name for name in self.arrays if self._contents.has(name) and self._contents.has(name + DONE_SUFFIX)]
+        contents = self._contents
+        held = self.arrays if contents.laid_out() else ()
+        return [name for name in held if contents.has(name) and contents.has(name + DONE_SUFFIX)]
 
 
 def _any_of(index: Any, wanted: Any) -> bool:

@@ -66,8 +66,13 @@ class Contents:
         self._fetch_nodes(dims)
         self._fetch_vectors([*dims, *self.coordinates, *(name + DONE_SUFFIX for name in arrays)])
 
+    def laid_out(self) -> bool:
+        """Whether the writer got to the end of laying the trace out; it writes the marks of the last array last."""
+        last = tuple(name + DONE_SUFFIX for name in self.arrays[-1:])
+        return self._status == "complete" or self.whole(last) == last
+
     def has(self, name: str) -> bool:
-        """Whether there is metadata of an array; a writer that was killed early may not have got to it."""
+        """Whether there is metadata of an array."""
         self._fetch_nodes([name])
         return self._nodes[name] is not None
 

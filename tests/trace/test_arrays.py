@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from dit_lens.captures import SITES, Capture, read_captures
-from dit_lens.engine.arrays import array_specs, coordinates
+from dit_lens.engine.arrays import array_specs, coordinates, encoding_of
+from dit_lens.engine.flow import stored_values
 from dit_lens.engine.layout import Layout
-from dit_lens.engine.reductions import Reducer, to_host
+from dit_lens.engine.reductions import Reducer
 from dit_lens_stores import create_store
+from dit_lens_stores.encodings import widened
 
 INSIDE = tuple(site.name for site in SITES.values() if "layer" in site.event_dims and not site.name.startswith("block"))
 LAYOUT = Layout(
@@ -119,9 +121,11 @@ def test_what_a_reducer_gives_goes_into_the_store_and_comes_out(tmp_path):
         for number, (_, event) in enumerate(one.events(LAYOUT)):
             shape = [len(LAYOUT.labels(dim, site.name)) for dim in site.value_dims]
             whole = torch.randn(shape, generator=torch.Generator().manual_seed(number)).to(torch.bfloat16)
-            values = to_host(reducer(whole))
+            encoding = encoding_of(one.capture)
+            values = stored_values(reducer(whole), encoding)
             writer.write(one.capture.array, event, values)
-            wanted.setdefault(one.capture.array, []).append(values)
+            held = widened(values, "float32") if encoding == "exact" else values
+            wanted.setdefault(one.capture.array, []).append(held)
     for step in range(2):
         for name, value in (("sigma", 1.0), ("timestep", 999.0), ("expert", "transformer")):
             writer.set_coordinate(name, step, value)

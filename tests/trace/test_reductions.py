@@ -14,9 +14,11 @@ from dit_lens.captures import REDUCTIONS, SITES, Capture, Selection
 from dit_lens.engine import draws
 from dit_lens.engine.arrays import array_specs
 from dit_lens.engine.errors import BeyondFloat16, IncompleteTrace
+from dit_lens.engine.flow import stored_values
 from dit_lens.engine.layout import Layout
-from dit_lens.engine.reductions import Reducer, to_host
+from dit_lens.engine.reductions import Reducer
 from dit_lens.engine.statistics import row_chunks
+from dit_lens_stores.encodings import widened
 
 INSIDE = tuple(site.name for site in SITES.values() if "layer" in site.event_dims and not site.name.startswith("block"))
 LAYOUT = Layout(
@@ -316,21 +318,26 @@ def test_what_is_drawn_is_drawn_once(text, made, monkeypatch):
     assert torch.equal(reducer(text)(event("block.out")), first)
 
 
+def _float32(values):
+    """What an exact array holds in the end."""
+    return widened(stored_values(values), "float32")
+
+
 @pytest.mark.parametrize("reduction", ["raw", "mean:frame", "std:frame", "energy", "project:4", "gram:4"])
 @pytest.mark.parametrize("source", DTYPES)
 def test_dtypes(reduction, source):
     values = event("block.out", source)
-    exact = to_host(reducer(f"block.out:{reduction}")(values))
+    exact = _float32(reducer(f"block.out:{reduction}")(values))
     assert exact.dtype == np.float32
     rounded = torch.from_numpy(exact).to(torch.bfloat16)
-    kept = to_host(reducer(f"block.out:{reduction}@bfloat16")(values))
+    kept = _float32(reducer(f"block.out:{reduction}@bfloat16")(values))
     assert kept.dtype == np.float32
     assert not (kept.view(np.uint32) & 0xFFFF).any()
     assert np.array_equal(kept, rounded.float().numpy())
-    bits = to_host(reducer(f"block.out:{reduction}@bits")(values))
+    bits = stored_values(reducer(f"block.out:{reduction}@bits")(values), "bits")
     assert bits.dtype == np.uint16
     assert np.array_equal(bits, (kept.view(np.uint32) >> 16).astype(np.uint16))
-    half = to_host(reducer(f"block.out:{reduction}@float16")(values))
+    half = stored_values(reducer(f"block.out:{reduction}@float16")(values), "float16")
     assert half.dtype == np.float16
     assert np.array_equal(half, exact.astype(np.float16))
 
@@ -338,7 +345,7 @@ def test_dtypes(reduction, source):
 def test_raw_leaves_the_device_as_narrow_as_it_came():
     values = event("block.out", torch.bfloat16)
     assert reducer("block.out")(values).dtype == torch.bfloat16
-    assert np.array_equal(to_host(reducer("block.out")(values)), values.float().numpy())
+    assert np.array_equal(_float32(reducer("block.out")(values)), values.float().numpy())
 
 
 def test_what_float16_cannot_hold_ends_the_run():
@@ -354,7 +361,7 @@ def test_what_float16_cannot_hold_ends_the_run():
     assert isinstance(caught.value, IncompleteTrace)
     values[0, 0, 0] = float("nan")  # what the model computed itself is recorded as it is
     values[0, 0, 1] = float("-inf")
-    half = to_host(reducer("block.out@float16")(values))
+    half = stored_values(reducer("block.out@float16")(values), "float16")
     assert np.isnan(half[0, 0, 0])
     assert half[0, 0, 1] == -np.inf
 

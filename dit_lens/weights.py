@@ -17,6 +17,8 @@ from typing import Any
 
 import torch
 
+from dit_lens.loras import loras_of
+
 __all__ = ["Weights", "hash_chunks", "hash_folder", "hash_modules"]
 
 _BLOCK = 1024
@@ -54,12 +56,16 @@ class Weights:
         Returns
         -------
         dict
-            ``weights_sha256``, and ``weights_unknown`` if there is a reason to give.
+            ``weights_sha256``; ``weights_unknown`` if there is a reason to give; ``loras`` if there are any.
         """
         state = self._state()
         if self._last is None or self._last[0] != state:
-            self._last = (state, self._hash(state))
+            self._last = (state, self._told(state))
         return dict(self._last[1])
+
+    def _told(self, state: str) -> dict[str, Any]:
+        loras = loras_of(self._pipeline, self._modules(), _sha256)
+        return self._hash(state) | ({"loras": loras} if loras else {})
 
     def _hash(self, state: str) -> dict[str, Any]:
         files = hash_folder(self._folder) if self._folder is not None and state == self._loaded else {}
@@ -80,7 +86,8 @@ class Weights:
         sums = (part for name, module in self._modules().items() for part in (name.encode(), *_sums(module)))
         files = sorted(self._folder.rglob("*.safetensors")) if self._folder is not None else []
         dates = (f"{path} {(stat := path.stat()).st_mtime_ns} {stat.st_size}".encode() for path in files)
-        return hash_chunks([*sums, *dates])
+        fused = sorted(getattr(self._pipeline, "fused_loras", ()))  # known by their names, after they are unloaded
+        return hash_chunks([*sums, *dates, repr(fused).encode()])
 
     def _modules(self) -> dict[str, torch.nn.Module]:
         """The modules by name, without the wrapper of ``torch.compile``."""
@@ -132,6 +139,18 @@ def _bytes(module: torch.nn.Module) -> Iterator[bytes]:
         yield head
         if tensor is not None:
             yield tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+
+
+def _sha256(parts: Iterable[tuple[str, Any]]) -> str | None:
+    """Of a few modules or parameters by path; None if their bytes are not at hand."""
+    try:
+        return hash_chunks(chunk for path, part in parts for chunk in (path.encode(), *_bytes(_module(part))))
+    except (NotImplementedError, RuntimeError):
+        return None
+
+
+def _module(part: Any) -> torch.nn.Module:
+    return part if isinstance(part, torch.nn.Module) else torch.nn.ParameterList([part])
 
 
 def _sums(module: torch.nn.Module) -> Iterator[bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
 from pydantic import BaseModel, ConfigDict
@@ -31,13 +31,17 @@ class ArrayRecord(BaseModel):
 
 
 class TraceRecord(BaseModel):
-    """One trace: its id, its status, and its arrays; those of a trace that is not complete may hold gaps."""
+    """One trace: its id, its status, its arrays, and each LoRA of the model, as the manifest has it.
+
+    The arrays of a trace that is not complete may hold gaps.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     id: str
     status: str
     arrays: tuple[ArrayRecord, ...]
+    loras: tuple[dict[str, Any], ...] = ()
 
 
 class StoreRecord(BaseModel):
@@ -77,6 +81,8 @@ def info(
     show_line(f"format  {record.format}, {len(record.traces)} traces{size}")
     for trace in record.traces:
         show_line(f"\n{trace.id}  {trace.status}")
+        for lora in trace.loras:
+            show_line(_lora(lora))
         rows = [(array.name, _shape(array), array.dtype) for array in trace.arrays]
         if rows:
             show_table(("array", "dims", "dtype"), rows)
@@ -104,7 +110,17 @@ def _describe_trace(store: Store, trace_id: str) -> TraceRecord:
         )
         for name in trace.arrays
     )
-    return TraceRecord(id=trace_id, status=store.status(trace_id), arrays=arrays)
+    known = trace.manifest.get("loras", ())
+    loras = tuple(lora for lora in known if isinstance(lora, dict)) if isinstance(known, (list, tuple)) else ()
+    return TraceRecord(id=trace_id, status=store.status(trace_id), arrays=arrays, loras=loras)
+
+
+def _lora(lora: dict[str, Any]) -> str:
+    """One LoRA in a line; what nobody knows of it is left out."""
+    state = "fused" if lora.get("fused") else "on" if lora.get("on") else "off"
+    where = f" in {lora['component']}" if lora.get("component") else ""
+    numbers = (f"{name} {lora[name]}" for name in ("strength", "rank", "modules") if lora.get(name) is not None)
+    return f"lora {lora.get('name')}{where}: {', '.join((state, *numbers))}"
 
 
 def _shape(array: ArrayRecord) -> str:

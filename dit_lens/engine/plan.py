@@ -112,7 +112,7 @@ def plan_layout(pipeline: Any, family: Family, request: Generation, size: Size, 
     latent = (channels, frames + family.leading_frames(pipeline, request), extent[0], extent[1])
     tokens = family.grid(denoiser, latent)
     schedule = _schedule(pipeline, family, request)
-    steps = family.steps(pipeline, request)
+    steps = _steps(pipeline, family, request)
     heads, head_channels = family.heads(denoiser)
     text_tokens = family.text_tokens(pipeline, request)
     return Layout(
@@ -136,6 +136,14 @@ def plan_layout(pipeline: Any, family: Family, request: Generation, size: Size, 
         modules=tuple(path for _, path, _ in family.layers(denoiser)),
         batch=batch,
     )
+
+
+def _steps(pipeline: Any, family: Family, request: Generation) -> int:
+    """How often the scheduler steps: one of second order (Heun's) does so twice for every step but the last."""
+    left = family.steps(pipeline, request)
+    if getattr(pipeline.scheduler, "order", 1) == 1:
+        return left
+    return len(schedule_of(pipeline.scheduler, left).timesteps)
 
 
 def _schedule(pipeline: Any, family: Family, request: Generation) -> Schedule | None:

@@ -16,6 +16,7 @@ clean latent there, and a prediction of noise does not point to one.
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -101,7 +102,7 @@ def is_flow(scheduler: Any) -> bool:
     (True, False)
     """
     matching = any(kind.startswith("FlowMatch") for kind in _kinds(scheduler))
-    return matching or getattr(scheduler.config, "prediction_type", None) == "flow_prediction"
+    return matching or _option(scheduler, "prediction_type") == "flow_prediction"
 
 
 def finds_clean(scheduler: Any) -> bool:
@@ -166,7 +167,7 @@ def clean_latent(
     if latent.dtype != torch.float64:
         latent = latent.to(torch.float32)
     if _space(scheduler) == "flow":
-        end = 1.0 if getattr(scheduler.config, "invert_sigmas", False) else 0.0
+        end = 1.0 if _option(scheduler, "invert_sigmas") else 0.0
         clean: torch.Tensor = latent + (end - scheduler.sigmas[index]) * output
         return clean
     kept, lost = _shares(scheduler, index, timestep)
@@ -197,7 +198,7 @@ def _space(scheduler: Any) -> Space | None:
     """How the scheduler mixes latent and noise; None if no formula is known for it."""
     if is_flow(scheduler):
         return "flow" if _has_sigmas(scheduler) else None
-    prediction = getattr(scheduler.config, "prediction_type", None)
+    prediction = _option(scheduler, "prediction_type")
     if prediction not in _PREDICTIONS or prediction in _points_nowhere(scheduler):
         return None
     kind = type(scheduler).__name__
@@ -206,11 +207,20 @@ def _space(scheduler: Any) -> Space | None:
 
 def _points_nowhere(scheduler: Any) -> tuple[str, ...]:
     """Predictions from which no clean latent follows, or another one than this page's formula gives."""
-    if getattr(scheduler.config, "use_flow_sigmas", False):
+    if _option(scheduler, "use_flow_sigmas"):
         return ("epsilon", "v_prediction")  # taken for those of a latent that is mixed as in flow matching
     if not _has_sigmas(scheduler) and float(scheduler.alphas_cumprod.min()) == 0:
         return ("epsilon",)
     return ()
+
+
+def _option(scheduler: Any, name: str) -> Any:
+    """An entry of the configuration that means something to the scheduler, or None.
+
+    ``from_config`` also keeps, unread, those of the scheduler that it was made from.
+    """
+    known = any(name in inspect.signature(kind).parameters for kind in type(scheduler).__mro__)
+    return scheduler.config.get(name) if known else None
 
 
 def _has_sigmas(scheduler: Any) -> bool:

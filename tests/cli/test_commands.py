@@ -118,7 +118,21 @@ def test_store_info_shows_the_arrays_of_a_trace_that_is_not_complete(dit_lens_co
         "id": "late",
         "status": "running",
         "arrays": [{"name": "x", "dims": {"step": 2}, "dtype": "float32"}],
+        "loras": [],
     }
+
+
+def test_store_info_names_each_lora(dit_lens_command, tmp_path: Path) -> None:
+    high = {"name": "high", "component": "transformer", "strength": 0.5, "on": True, "fused": False, "rank": 32}
+    gone = {"name": "maze", "component": None, "strength": None, "on": True, "fused": True, "rank": None}
+    writer = create_store(tmp_path / "s.zarr")
+    arrays = [ArraySpec("x", ("step",), {"step": (0, 1)}, ("step",))]
+    writer.begin("late", arrays, [], {"loras": [{**high, "modules": 20}, gone, "no such thing"]})
+    (trace,) = dit_lens_command("store", "info", tmp_path / "s.zarr", "--json").json["traces"]
+    assert trace["loras"] == [{**high, "modules": 20}, gone]
+    said = dit_lens_command("store", "info", tmp_path / "s.zarr").out.splitlines()
+    assert "lora high in transformer: on, strength 0.5, rank 32, modules 20" in said
+    assert "lora maze: fused" in said
 
 
 def test_an_analysis_again_replaces_its_own_result_and_figures(dit_lens_command, tmp_path: Path, store: Path) -> None:

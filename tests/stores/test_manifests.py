@@ -36,10 +36,13 @@ def test_every_problem_has_a_path() -> None:
         "branches": ["cond", "cond"],
         "steps": 0,
         "latents": ["zz"],
+        "loras": [{"name": "a", "component": "transformer", "on": True, "rank": "much"}],
     }
     assert sorted(manifests.manifest_problems(manifest)) == [
         "manifest.branches is ['cond', 'cond'], allowed each item once",
         "manifest.latents[0] is 'zz', allowed ^[0-9a-f]{64}$",
+        "manifest.loras[0] lacks fused",
+        "manifest.loras[0].rank is 'much', allowed number",
         "manifest.scheduler lacks class",
         "manifest.steps is 0, allowed 1 or more",
         "manifest.weights_sha256.transformer is '00', allowed ^[0-9a-f]{64}$",

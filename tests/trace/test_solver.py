@@ -136,6 +136,19 @@ def test_clean_latents_of_flow_matching_are_the_clean_part_of_a_mixture(name):
         torch.testing.assert_close(clean_latent(scheduler, index, timestep, latent, towards), clean)
 
 
+@pytest.mark.parametrize("name", ["UniPCMultistepScheduler", "DPMSolverMultistepScheduler"])
+def test_settings_that_a_scheduler_ignores_are_ignored(name):
+    """``from_config`` keeps those of the scheduler that it was made from: here, that its sigmas are inverted."""
+    config = {**MATCHING["Euler-inverted"]().config, "prediction_type": "flow_prediction", "use_flow_sigmas": True}
+    scheduler = getattr(diffusers, name).from_config(config)
+    assert scheduler.config["invert_sigmas"]
+    scheduler.set_timesteps(STEPS)
+    scheduler._step_index = 2
+    latent, output = torch.randn(2, 2, 3, 4, generator=torch.Generator().manual_seed(0))
+    own = scheduler.convert_model_output(output, sample=latent)
+    assert torch.equal(clean_latent(scheduler, 2, scheduler.timesteps[2], latent, output), own)
+
+
 @pytest.mark.parametrize("name", ["CogVideoXDDIMScheduler", "CogVideoXDPMScheduler", "DDIMScheduler", "DDPMScheduler"])
 def test_a_step_from_noise_alone_has_an_infinite_sigma(name):
     scheduler = _built(name, prediction_type="v_prediction", **ZERO_SNR)

@@ -13,7 +13,7 @@ from dit_lens.sites import SITES
 
 from .wan_kept import trace
 from .wan_observer import framed, observed, schedule_of
-from .wan_variants import LAYERS, VARIANTS, ask, look
+from .wan_variants import LAYERS, VARIANTS, WIDE, ask, look
 
 # diffusers' DPM++ makes a numpy array of a tensor in a way that numpy 2 warns about
 pytestmark = [
@@ -22,18 +22,22 @@ pytestmark = [
 ]
 
 GUIDANCE = {"off": {"guidance": 1.0}, "on": {}, "per expert": {"guidance": 2.0, "guidance_2": 5.0}}
-TABLE = [
-    (name, guidance, "unipc")
-    for name, guidance in product(VARIANTS, GUIDANCE)
-    if guidance != "per expert" or VARIANTS[name].experts == 2
-] + [
-    (name, "on", scheduler)
-    for name, scheduler in product(("t2v-a14b", "ti2v-5b-i2v", "vace-references", "v2v"), ("euler", "dpm", "heun"))
-]
+
+
+def _table():
+    """Every variant under UniPC, and one of each kind under the others, is run always; the whole table is slow."""
+    kinds = ("t2v-a14b", "ti2v-5b-i2v", "vace-references", "v2v")
+    for name, guidance, scheduler in product(VARIANTS, GUIDANCE, WIDE):
+        if guidance == "per expert" and VARIANTS[name].experts == 1:
+            continue
+        always = scheduler == "unipc" or (guidance == "on" and name in kinds)
+        yield pytest.param(name, guidance, scheduler, marks=() if always else pytest.mark.slow)
+
+
 EXACT = ("block.in", "block.out", "attn1.out", "attn2.out", "ffn.out", "attn1.v", "attn2.q", "attn2.k", "attn2.v")
 
 
-@pytest.mark.parametrize(("name", "guidance", "scheduler"), TABLE)
+@pytest.mark.parametrize(("name", "guidance", "scheduler"), list(_table()))
 def test_every_address_once_with_its_labels_and_values(name, guidance, scheduler):
     variant, lens, request = VARIANTS[name], look(name, scheduler), ask(name, **GUIDANCE[guidance])
     kept, layout, latents = trace(lens, request)

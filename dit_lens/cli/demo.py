@@ -70,12 +70,12 @@ def demo(*, options: Annotated[DemoOptions | None, Parameter(name="*")] = None) 
 
 
 def _make(options: DemoOptions) -> DemoRecord:
-    from dit_lens.puzzles.draw import FRAMES
+    from dit_lens.puzzles.canvas import FRAMES
 
     path, picture = options.out / "demo.zarr", options.out / "x0.png"
     check_out(options.out)
     check_picture(picture, beside=check_result(options.out, PROBE, ["png"]))
-    units = units_of([puzzle_sample(kind, options.size, options.puzzle) for kind in KINDS], [options.seed])
+    units = units_of([puzzle_sample(kind, options.puzzle, size=options.size) for kind in KINDS], [options.seed])
     captures, store = gather_captures(CAPTURES, [PROBE]), store_at(path)
     lens = load_quietly(options.model)
     run = run_units(lens, units, Settings(steps=options.steps, frames=FRAMES), captures, path, store)

@@ -92,7 +92,7 @@ def train(
     /,
     *,
     out: Annotated[Path, Parameter(help="Folder for checkpoints, logs and the finished model.")],
-    recipe: Annotated[str, Parameter(help="Which recipe to follow: shipped, or smoke to try every stage.")] = "shipped",
+    quick: Annotated[bool, Parameter(help="Try every stage in a minute or two; learns nothing.", negative=())] = False,
     device: Annotated[str, Parameter(help="Device that the denoiser trains on.")] = "cpu",
     json: Json = False,
 ) -> None:
@@ -110,6 +110,7 @@ def train(
     hush_loaders()
     from dit_lens.tiny.train.run import train as train_tiny_wan
 
+    recipe = "quick" if quick else "shipped"
     folder = train_tiny_wan(out, recipe=recipe, device=device, progress=warn)
     if json:
         show_json({"model": model, "recipe": recipe, "folder": str(folder)})

@@ -30,9 +30,19 @@ class RequestOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     task: Annotated[
-        Task | None, Parameter(help="Puzzle to draw: maze has one route, fork has two of equal length.")
+        Task | None,
+        Parameter(
+            help="Kind of puzzle: a maze has one route, a fork has several of equal length, in grounding the prompt "
+            "names a shape to mark, in occlusion a ball moves behind a screen."
+        ),
     ] = None
-    size: Annotated[int, Parameter(help="Cells along a side of the puzzle.")] = Field(default=5, ge=3, le=7)
+    variant: Annotated[
+        str | None, Parameter(help="Which puzzles of that kind, such as long mazes; a wrong one is told the others.")
+    ] = None
+    size: Annotated[
+        int | None,
+        Parameter(help="Cells along a side of a maze or fork. [default: 5, or the variant's smallest]"),
+    ] = None
     puzzle: Annotated[
         tuple[str, ...], Parameter(show_default=False, help=f"Unseen puzzles, {RANGES} [default: 0]")
     ] = ()
@@ -129,11 +139,12 @@ def _samples(options: RequestOptions) -> list[Sample]:
         return _puzzles(options, options.task)
     if options.prompt is None:
         raise BadOption(
-            "nothing was named to trace; got neither --task nor --prompt, allowed --task maze, --task fork, "
+            "nothing was named to trace; got neither --task nor --prompt, allowed --task maze and other puzzles, "
             "or --prompt with --image; add one"
         )
-    if options.puzzle:
-        raise BadOption("--puzzle stands without --task; got --prompt, allowed --puzzle with --task; add --task maze")
+    named = {"--puzzle": options.puzzle or None, "--variant": options.variant, "--size": options.size}
+    for name in (name for name, value in named.items() if value is not None):
+        raise BadOption(f"{name} stands without --task; got --prompt, allowed {name} with --task; add --task maze")
     return [picture_sample(options.image, options.prompt)]
 
 
@@ -146,4 +157,4 @@ def _puzzles(options: RequestOptions, task: Task) -> list[Sample]:
             "remove one"
         )
     numbers = read_numbers("--puzzle", options.puzzle or ("0",), _PUZZLES_AT_MOST)
-    return [puzzle_sample(task, options.size, index) for index in numbers]
+    return [puzzle_sample(task, index, options.variant, options.size) for index in numbers]

@@ -10,15 +10,19 @@ from pydantic import BaseModel, ConfigDict
 from dit_lens.cli.output import show_json, show_line
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from dit_lens import Result
     from dit_lens.cli.samples import Unit
+    from dit_lens.puzzles import Puzzle
     from dit_lens_stores import Trace
 
 __all__ = ["RunRecord", "UnitRecord", "judge", "open_trace", "show_run", "show_units"]
 
 
 class UnitRecord(BaseModel):
-    """What became of one unit; ``solved`` and ``coverage`` only where a puzzle's rules can judge the video.
+    """What became of one unit; the verdict and the score only where a puzzle's rules can judge the video.
 
     ``seconds`` are those of the call of the model, which the rows of a batch share; ``waited`` are those of it in which
     the model stood still because the writer could not keep up. ``anew`` says why an earlier, unfinished recording was
@@ -35,7 +39,9 @@ class UnitRecord(BaseModel):
     batch: dict[str, int] | None = None
     anew: str | None = None
     solved: bool | None = None
-    coverage: float | None = None
+    score: float | None = None
+    dimensions: dict[str, float] | None = None
+    answer: str | None = None
 
 
 class RunRecord(BaseModel):
@@ -59,12 +65,25 @@ def judge(unit: Unit, out: Path, place: dict[str, int] | None, result: Result | 
         anew=None if result is None else result.anew,
     )
     trace: Trace = open_trace(out, unit.trace_id)
-    if unit.sample.maze is None or "video" not in trace:
+    if unit.sample.puzzle is None or "video" not in trace:
         return record
-    from dit_lens.puzzles import draw_frame, score_maze
+    return record.model_copy(update=_verdict(unit.sample.puzzle, trace["video"].values))
 
-    score = score_maze(trace["video"].values, draw_frame(unit.sample.maze))
-    return record.model_copy(update={"solved": score.solved, "coverage": score.coverage})
+
+def _verdict(puzzle: Puzzle, video: npt.NDArray[np.uint8]) -> dict[str, object]:
+    """Nothing for a video of another size or length: it is what was asked for, but no answer to the puzzle."""
+    from dit_lens.puzzles import BadPuzzle
+
+    try:
+        score = puzzle.score(video)
+    except BadPuzzle:
+        return {}
+    return {
+        "solved": score.solved,
+        "score": score.overall,
+        "dimensions": dict(score.dimensions),
+        "answer": score.answer,
+    }
 
 
 def open_trace(out: Path, trace_id: str) -> Trace:
@@ -86,10 +105,15 @@ def show_run(record: RunRecord, *, as_json: bool) -> None:
 def show_units(record: RunRecord) -> None:
     """Write one line a unit."""
     for unit in record.units:
-        solved = {True: ", solved", False: ", not solved", None: ""}[unit.solved]
-        show_line(f"trace    {unit.trace}  ({_took(unit)}{solved})")
+        show_line(f"trace    {unit.trace}  ({_took(unit)}{_judged(unit)})")
         if unit.anew:
             show_line(f"anew     {unit.trace}  ({unit.anew})")
+
+
+def _judged(unit: UnitRecord) -> str:
+    if unit.solved is None:
+        return ""
+    return ", solved" if unit.solved else f", not solved, score {unit.score:.2f}"
 
 
 def _took(unit: UnitRecord) -> str:

@@ -17,21 +17,22 @@ from dit_lens.cli.failures import BadOption
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from dit_lens.puzzles import Maze
+    from dit_lens.puzzles import Puzzle
 
 __all__ = ["Sample", "Task", "Unit", "picture_sample", "puzzle_sample", "units_of"]
 
-Task = Literal["maze", "fork"]
+Task = Literal["maze", "fork", "grounding", "occlusion"]  # those of puzzles.TASKS, without importing them for --help
+_USUAL_SIZE = 5
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A first frame and a prompt; ``maze`` is the puzzle behind them, when there is one and an answer can be scored."""
+    """A first frame and a prompt; ``puzzle`` is what is behind them, when there is one and an answer can be scored."""
 
     name: str
     prompt: str
     image: Image | None
-    maze: Maze | None = None
+    puzzle: Puzzle | None = None
 
 
 @dataclass(frozen=True)
@@ -47,20 +48,25 @@ class Unit:
         return f"{self.sample.name}-seed-{self.seed}"
 
 
-def puzzle_sample(task: Task, size: int, index: int) -> Sample:
+def puzzle_sample(task: Task, index: int, variant: str | None = None, size: int | None = None) -> Sample:
     """Return puzzle number ``index`` of those that no training of tiny-wan has seen.
+
+    Where there are sizes and none is given it is 5 x 5, or the smallest of a variant that has no such puzzles.
 
     Examples
     --------
-    >>> puzzle_sample("fork", 5, 0).name
-    'fork-5x5-0'
+    >>> puzzle_sample("fork", 0).name, puzzle_sample("maze", 3, "long").name
+    ('fork-5x5-0', 'maze-long-6x6-3')
     """
     from PIL import Image
 
-    from dit_lens.puzzles import draw_frame, unseen
+    from dit_lens.puzzles import TASKS, unseen
 
-    maze = unseen(index, size, task)
-    return Sample(f"{task}-{size}x{size}-{index}", maze.prompt, Image.fromarray(draw_frame(maze)), maze)
+    sizes = TASKS[task].sizes.get(variant or TASKS[task].default, ())
+    if size is None and sizes:
+        size = _USUAL_SIZE if _USUAL_SIZE in sizes else sizes[0]
+    puzzle = unseen(task, index, variant, size)
+    return Sample(f"{puzzle.label}-{index}", puzzle.prompt, Image.fromarray(puzzle.first_frame()), puzzle)
 
 
 def picture_sample(path: Path | None, prompt: str) -> Sample:
@@ -84,7 +90,7 @@ def units_of(samples: Sequence[Sample], seeds: Sequence[int]) -> tuple[Unit, ...
 
     Examples
     --------
-    >>> [unit.trace_id for unit in units_of([puzzle_sample("maze", 3, 0)], [0, 7])]
+    >>> [unit.trace_id for unit in units_of([puzzle_sample("maze", 0, size=3)], [0, 7])]
     ['maze-3x3-0-seed-0', 'maze-3x3-0-seed-7']
     """
     return tuple(Unit(sample, seed) for sample in samples for seed in seeds)

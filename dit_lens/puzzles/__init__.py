@@ -1,8 +1,32 @@
-"""Small visual puzzles: generator, renderer and rule-based scorer, deterministic from a seed."""
+"""Small visual puzzles: generators, clips and rule-based scorers, all deterministic from a seed.
 
-from dit_lens.puzzles.draw import draw_clip, draw_frame
+``unseen("maze", 0)`` is the first maze that no training of the shipped model has seen; ``TASKS`` names the others.
+"""
+
+from dit_lens.puzzles.contract import UNSEEN_SEEDS, Puzzle, Score, Split, Task
+from dit_lens.puzzles.errors import BadPuzzle
 from dit_lens.puzzles.folder import write_folder
-from dit_lens.puzzles.maze import Maze, make_maze, unseen
-from dit_lens.puzzles.score import MazeScore, score_maze
+from dit_lens.puzzles.grounding import GroundingPuzzle, other_objects, other_prompt, swap_objects
+from dit_lens.puzzles.maze import Maze, routes_visible
+from dit_lens.puzzles.occlusion import Occlusion
+from dit_lens.puzzles.registry import TASKS, make_puzzle, unseen
 
-__all__ = ["Maze", "MazeScore", "draw_clip", "draw_frame", "make_maze", "score_maze", "unseen", "write_folder"]
+__all__ = [
+    "TASKS",
+    "UNSEEN_SEEDS",
+    "BadPuzzle",
+    "GroundingPuzzle",
+    "Maze",
+    "Occlusion",
+    "Puzzle",
+    "Score",
+    "Split",
+    "Task",
+    "make_puzzle",
+    "other_objects",
+    "other_prompt",
+    "routes_visible",
+    "swap_objects",
+    "unseen",
+    "write_folder",
+]

@@ -12,10 +12,10 @@ class BadPuzzle(DitLensError, ValueError):
 
     Examples
     --------
-    >>> from dit_lens.puzzles import make_maze
+    >>> from dit_lens.puzzles import make_puzzle
     >>> try:
-    ...     make_maze(seed=0, size=9)
+    ...     make_puzzle("maze", seed=0, size=9)
     ... except BadPuzzle as error:
     ...     print(error)
-    a maze has 3 to 7 cells a side; got 9; choose a size in that range
+    a maze ('plain') has no such size; got 9, allowed 3, 4, 5, 6, 7; choose one of them
     """

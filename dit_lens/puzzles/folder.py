@@ -1,13 +1,14 @@
 """Write puzzles in the folder layout of VBVR-Bench, so that tools made for it read ours.
 
-One folder a puzzle, ``{task}/{index:05d}/``, with ``first_frame.png``, ``final_frame.png``, ``ground_truth.mp4``,
-``prompt.txt`` and ``metadata.json``. The video is H.264 with full colour resolution (yuv444p) at near-lossless quality:
-the usual halved colour would smear walls two pixels wide.
+One folder a puzzle, ``{In-Domain|Out-of-Domain}/{task}/{index:05d}/``, with ``first_frame.png``, ``final_frame.png``,
+``ground_truth.mp4``, ``prompt.txt`` and ``metadata.json``. The video is H.264 with full colour resolution (yuv444p) at
+near-lossless quality: the usual halved colour would smear walls two pixels wide.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,20 +17,20 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from dit_lens.puzzles.draw import draw_clip
-from dit_lens.puzzles.maze import Maze
+from dit_lens.puzzles.contract import Puzzle, Split
 
-__all__ = ["FRAMES_A_SECOND", "write_folder", "write_video"]
+__all__ = ["FRAMES_A_SECOND", "SPLIT_FOLDERS", "write_folder", "write_video"]
 
 FRAMES_A_SECOND = 16
+SPLIT_FOLDERS: dict[Split, str] = {"in-domain": "In-Domain", "out-of-domain": "Out-of-Domain"}
 
 
-def write_folder(mazes: Iterable[Maze], folder: Path) -> list[Path]:
-    """Write one folder a puzzle under ``folder/{kind}``.
+def write_folder(puzzles: Iterable[Puzzle], folder: Path) -> list[Path]:
+    """Write one folder a puzzle under ``folder/{split}/{task}``, numbered in the order given.
 
     Parameters
     ----------
-    mazes : iterable of Maze
+    puzzles : iterable of Puzzle
     folder : Path
         Made when it is missing.
 
@@ -43,28 +44,32 @@ def write_folder(mazes: Iterable[Maze], folder: Path) -> list[Path]:
     >>> import tempfile
     >>> from dit_lens.puzzles import unseen
     >>> with tempfile.TemporaryDirectory() as there:
-    ...     (path,) = write_folder([unseen(0, size=3)], Path(there))
-    ...     sorted(file.name for file in path.iterdir())
-    ['final_frame.png', 'first_frame.png', 'ground_truth.mp4', 'metadata.json', 'prompt.txt']
+    ...     (path,) = write_folder([unseen("maze", 0, size=3)], Path(there))
+    ...     path.relative_to(there).as_posix(), sorted(file.name for file in path.iterdir())
+    ('In-Domain/maze/00000', ['final_frame.png', 'first_frame.png', 'ground_truth.mp4', 'metadata.json', 'prompt.txt'])
     """
     paths: list[Path] = []
-    count: dict[str, int] = {}
-    for maze in mazes:
-        index = count.get(maze.kind, 0)
-        count[maze.kind] = index + 1
-        paths.append(_write_puzzle(maze, Path(folder) / maze.kind / f"{index:05d}"))
+    count: Counter[Path] = Counter()
+    for puzzle in puzzles:
+        place = Path(folder) / SPLIT_FOLDERS[puzzle.parameters["split"]] / puzzle.task
+        paths.append(_write_puzzle(puzzle, place / f"{count[place]:05d}"))
+        count[place] += 1
     return paths
 
 
-def _write_puzzle(maze: Maze, path: Path) -> Path:
+def _write_puzzle(puzzle: Puzzle, path: Path) -> Path:
     path.mkdir(parents=True, exist_ok=True)
-    clip = draw_clip(maze)
+    clip = puzzle.clip()
     Image.fromarray(clip[0]).save(path / "first_frame.png")
     Image.fromarray(clip[-1]).save(path / "final_frame.png")
     write_video(clip, path / "ground_truth.mp4")
-    (path / "prompt.txt").write_text(maze.prompt + "\n", encoding="utf-8")
-    parameters = {"seed": maze.seed, "size": maze.size, "kind": maze.kind, "routes": len(maze.routes)}
-    metadata = {"task_id": f"{maze.kind}_{path.name}", "generator": "dit-lens", "parameters": parameters}
+    (path / "prompt.txt").write_text(puzzle.prompt + "\n", encoding="utf-8")
+    metadata = {
+        "task_id": f"{puzzle.task}_{path.name}",
+        "generator": "dit-lens",
+        "label": puzzle.label,
+        "parameters": dict(puzzle.parameters),
+    }
     (path / "metadata.json").write_text(json.dumps(metadata, indent=1) + "\n", encoding="utf-8")
     return path
 

@@ -45,9 +45,9 @@ def trained_bits(steps: int = 20) -> npt.NDArray[np.uint16]:
     from PIL import Image
 
     import dit_lens
-    from dit_lens.puzzles import draw_frame, unseen
+    from dit_lens.puzzles import unseen
 
-    lens, maze, taken = dit_lens.load("tiny-wan"), unseen(0, 5, "maze"), []
+    lens, maze, taken = dit_lens.load("tiny-wan"), unseen("maze", 0, size=5), []
 
     def take(module: Any, arguments: Any, output: torch.Tensor) -> None:
         tokens = output.detach().to(torch.bfloat16).reshape(-1, output.shape[-1])
@@ -55,7 +55,7 @@ def trained_bits(steps: int = 20) -> npt.NDArray[np.uint16]:
 
     blocks = [*lens.pipeline.transformer.blocks, *lens.pipeline.transformer_2.blocks]
     hooks = [block.register_forward_hook(take) for block in blocks]
-    picture = Image.fromarray(draw_frame(maze))
+    picture = Image.fromarray(maze.first_frame())
     lens.generate(dit_lens.Generation(prompt=maze.prompt, image=picture, seed=0, steps=steps), decode=False)
     for hook in hooks:
         hook.remove()

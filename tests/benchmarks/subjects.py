@@ -16,7 +16,7 @@ from PIL import Image
 import dit_lens
 from dit_lens.generation import Generation, Size
 from dit_lens.lens import Lens, Origin
-from dit_lens.puzzles import draw_frame, unseen
+from dit_lens.puzzles import unseen
 
 __all__ = ["Shape", "Subject", "tiny_wan", "untrained"]
 
@@ -56,8 +56,8 @@ class Shape:
 
 def tiny_wan(steps: int = 20) -> Subject:
     """The trained model on a maze."""
-    maze = unseen(0, size=5, kind="maze")
-    image = Image.fromarray(draw_frame(maze))
+    maze = unseen("maze", 0, size=5)
+    image = Image.fromarray(maze.first_frame())
     request = Generation(prompt=maze.prompt, image=image, seed=0, steps=steps)
     return Subject("tiny-wan", dit_lens.load("tiny-wan"), request)
 

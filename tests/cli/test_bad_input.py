@@ -49,15 +49,27 @@ BEFORE_THE_MODEL = {
     "a puzzle twice": (f"trace MODEL {TASK} --puzzle 1 --puzzle 0:2", "--puzzle names 1 more than once"),
     "a size without mazes": (
         "trace MODEL --task maze --size 9 --out out.zarr",
-        "--size cannot be used; got 9, allowed 3 to 7; choose one of those",
+        "a maze ('plain') has no such size; got 9, allowed 3, 4, 5, 6, 7; choose one of them",
     ),
     "a size that is no number": (
         "trace MODEL --task maze --size x --out out.zarr",
-        "got 'x', allowed a whole number, 3 to 7",
+        "--size cannot be used; got 'x', allowed a whole number",
+    ),
+    "a size where there are none": (
+        "trace MODEL --task grounding --size 5 --out out.zarr",
+        "has no such size; got 5, allowed none, this puzzle has no sizes",
+    ),
+    "a size of another variant": (
+        "trace MODEL --task fork --variant three --size 3 --out out.zarr",
+        "a fork ('three') has no such size; got 3, allowed 5, 6, 7; choose one of them",
+    ),
+    "an unknown variant": (
+        "trace MODEL --task maze --variant lage --out out.zarr",
+        "unknown variant of maze; got 'lage', allowed plain, large, long; did you mean 'large'?",
     ),
     "an unknown task": (
         "trace MODEL --task mase --out out.zarr",
-        "--task cannot be used; got 'mase', allowed maze, fork; did you mean 'maze'?",
+        "--task cannot be used; got 'mase', allowed maze, fork, grounding, occlusion; did you mean 'maze'?",
     ),
     "a guidance that is no number": (f"trace MODEL {TASK} --guidance x", "got 'x', allowed a number; write one"),
     "an option without its value": ("trace MODEL --out out.zarr --size --json", "--size has no value; got nothing"),
@@ -65,6 +77,8 @@ BEFORE_THE_MODEL = {
     "nothing to trace": ("trace MODEL --out out.zarr", "neither --task nor --prompt"),
     "task and prompt": (f"trace MODEL {TASK} --prompt x", "--task brings its own"),
     "puzzle without task": ("trace MODEL --prompt x --puzzle 3 --out out.zarr", "--puzzle stands without --task"),
+    "variant without task": ("trace MODEL --prompt x --variant cue --out out.zarr", "--variant stands without --task"),
+    "size without task": ("trace MODEL --prompt x --size 3 --out out.zarr", "--size stands without --task"),
     "no such image": ("trace MODEL --prompt x --image no.png --out out.zarr", "no such file"),
     "no place": ("trace MODEL --task maze", "--out is missing; got nothing, allowed one value or more; add --out"),
     "no place to train in": ("models train tiny-wan", "--out is missing; got nothing, allowed one value; add --out"),
@@ -249,7 +263,7 @@ FILE_IN_THE_WAY = {
     "trace": "trace tiny-wan --task maze --size 3 --steps 2",
     "demo": "demo --size 3 --steps 2",
     "analyze": "analyze STORE --probe energy",
-    "models train": "models train tiny-wan --recipe smoke",
+    "models train": "models train tiny-wan --quick",
 }
 
 

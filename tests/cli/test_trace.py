@@ -13,10 +13,12 @@ from PIL import Image
 
 import dit_lens
 from dit_lens.captures import Capture
+from dit_lens.cli import records
 from dit_lens.cli.records import RunRecord, UnitRecord, show_units
 from dit_lens.cli.runs import gather_captures
+from dit_lens.cli.samples import Unit, puzzle_sample
 from dit_lens.errors import DitLensError
-from dit_lens.puzzles import draw_frame, unseen
+from dit_lens.puzzles import TASKS, unseen
 
 PART = """
 from dit_lens import Capture
@@ -45,7 +47,37 @@ def test_it_writes_what_was_asked(dit_lens_command, tmp_path: Path, model: Path)
     assert list(traces["fork-3x3-1-seed-0"]["block.out.energy"].layer.values) == [2, 3]
     first, second = (traces[unit["trace"]]["latent.raw"].isel(step=0).values for unit in units)
     assert not np.array_equal(first, second)
-    assert traces["fork-3x3-1-seed-1"].manifest["prompt"] == unseen(1, 3, "fork").prompt
+    assert traces["fork-3x3-1-seed-1"].manifest["prompt"] == unseen("fork", 1, size=3).prompt
+
+
+@pytest.mark.parametrize(
+    ("words", "trace", "dimensions"),
+    [
+        ("fork --variant cue", "fork-cue-5x5-0-seed-0", {"path", "single", "valid", "walls", "marks", "choice"}),
+        ("maze --variant long", "maze-long-6x6-0-seed-0", {"path", "single", "valid", "walls", "marks"}),
+        ("grounding", "grounding-0-seed-0", set(TASKS["grounding"].weights)),
+        ("occlusion", "occlusion-0-seed-0", set(TASKS["occlusion"].weights)),
+    ],
+)
+def test_every_task_is_traced_and_scored(
+    dit_lens_command, tmp_path: Path, model: Path, words: str, trace: str, dimensions: set[str]
+) -> None:
+    given = ["--steps", 1, "--guidance", 1, "--capture", "latent", "--out", tmp_path / "x.zarr", "--json"]
+    said = dit_lens_command("trace", model, "--task", *words.split(), *given)
+    assert said.code == 0, said.err
+    (unit,) = said.json["units"]
+    assert (unit["trace"], unit["solved"], set(unit["dimensions"])) == (trace, False, dimensions)
+    assert 0 <= unit["score"] < 1
+
+
+def test_a_video_of_another_size_is_no_answer_and_has_no_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a model that takes no picture, any size can be asked."""
+    unit = Unit(puzzle_sample("maze", 0, size=3), seed=0)
+    assert unit.sample.puzzle is not None
+    for side, solved in ((32, None), (64, True)):
+        video = unit.sample.puzzle.clip()[:, :side, :side]
+        monkeypatch.setattr(records, "open_trace", lambda *_, video=video: {"video": xr.DataArray(video)})
+        assert records.judge(unit, Path("x.zarr"), None, None).solved is solved
 
 
 def test_plain_xarray_opens_it(store: Path) -> None:
@@ -84,7 +116,7 @@ def test_a_capture_of_everything_serves_a_probe_that_needs_a_part(tmp_path: Path
 
 def test_a_picture_of_ones_own(dit_lens_command, tmp_path: Path, model: Path) -> None:
     image = tmp_path / "My maze.png"
-    Image.fromarray(draw_frame(unseen(0, 3))).save(image)
+    Image.fromarray(unseen("maze", 0, size=3).first_frame()).save(image)
     words = ["--image", image, "--prompt", "Draw.", "--steps", 2, "--frames", 17, "--out", tmp_path / "x.zarr"]
     said = dit_lens_command("trace", model, *words)
     assert said.code == 0, said.err
@@ -155,7 +187,7 @@ def test_units_run_in_batches(dit_lens_command, tmp_path: Path, model: Path) -> 
     assert units[0]["seconds"] == units[1]["seconds"] != units[2]["seconds"]
     store = dit_lens.open(tmp_path / "x.zarr")
     assert [store[unit["trace"]].manifest["batch"] for unit in units] == [first, second, alone] * 2
-    assert store["fork-3x3-1-seed-1"].manifest["prompt"] == unseen(1, 3, "fork").prompt
+    assert store["fork-3x3-1-seed-1"].manifest["prompt"] == unseen("fork", 1, size=3).prompt
     rows = [store[f"fork-3x3-0-seed-{seed}"]["latent.raw"].values for seed in (0, 1)]
     assert not np.array_equal(*rows)
 
@@ -204,3 +236,11 @@ def test_a_recording_that_was_dropped_is_told(capsys: pytest.CaptureFixture[str]
         "trace    a  (1.2 s, 0.5 s of it waiting for the writer)",
         "anew     a  (got other latents)",
     ]
+
+
+@pytest.mark.parametrize(("solved", "said"), [(True, ", solved"), (False, ", not solved, score 0.25"), (None, "")])
+def test_the_verdict_is_told(solved: bool | None, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    score = None if solved is None else 1.0 if solved else 0.25
+    unit = UnitRecord(trace="a", seed=0, status="skipped", seconds=None, solved=solved, score=score)
+    show_units(RunRecord(store="x.zarr", units=(unit,)))
+    assert capsys.readouterr().out == f"trace    a  (already there{said})\n"

@@ -10,7 +10,7 @@ import imageio.v2 as imageio
 import imageio_ffmpeg
 import numpy as np
 
-from dit_lens.puzzles import draw_clip, score_maze, unseen, write_folder
+from dit_lens.puzzles import unseen, write_folder
 
 
 def read_video(path: Path) -> np.ndarray:
@@ -21,20 +21,31 @@ def read_video(path: Path) -> np.ndarray:
 
 
 def test_folder_has_the_vbvr_layout_and_its_video_is_solved(tmp_path: Path) -> None:
-    mazes = [unseen(index, 5, kind) for index in range(2) for kind in ("maze", "fork")]
-    paths = write_folder(mazes, tmp_path)
-    assert [str(path.relative_to(tmp_path)) for path in paths] == [
-        "maze/00000",
-        "fork/00000",
-        "maze/00001",
-        "fork/00001",
+    kinds = [
+        ("maze", "plain"),
+        ("fork", "cue"),
+        ("maze", "large"),
+        ("maze", "long"),
+        ("fork", "three"),
+        ("grounding", None),
     ]
-    for maze, path in zip(mazes, paths, strict=True):
-        first = imageio.imread(path / "first_frame.png")
-        assert np.array_equal(first, draw_clip(maze)[0])
-        assert np.array_equal(imageio.imread(path / "final_frame.png"), draw_clip(maze)[-1])
+    puzzles = [unseen(task, 0, variant) for task, variant in kinds]
+    paths = write_folder(puzzles, tmp_path)
+    assert [path.relative_to(tmp_path).as_posix() for path in paths] == [
+        "In-Domain/maze/00000",
+        "In-Domain/fork/00000",
+        "Out-of-Domain/maze/00000",
+        "Out-of-Domain/maze/00001",
+        "In-Domain/fork/00001",
+        "In-Domain/grounding/00000",
+    ]
+    for puzzle, path in zip(puzzles, paths, strict=True):
+        assert np.array_equal(imageio.imread(path / "first_frame.png"), puzzle.first_frame())
+        assert np.array_equal(imageio.imread(path / "final_frame.png"), puzzle.clip()[-1])
         video = read_video(path / "ground_truth.mp4")
         assert video.shape == (17, 64, 64, 3)
-        assert score_maze(video, first).solved
-        assert (path / "prompt.txt").read_text().strip() == maze.prompt
-        assert json.loads((path / "metadata.json").read_text())["parameters"]["seed"] == maze.seed
+        assert puzzle.score(video).solved
+        assert (path / "prompt.txt").read_text().strip() == puzzle.prompt
+        metadata = json.loads((path / "metadata.json").read_text())
+        assert metadata["parameters"] == json.loads(json.dumps(dict(puzzle.parameters)))
+        assert metadata["label"] == puzzle.label

@@ -15,7 +15,7 @@ from PIL import Image
 
 import dit_lens
 from dit_lens.captures import SITES
-from dit_lens.puzzles import draw_frame, unseen
+from dit_lens.puzzles import unseen
 from dit_lens.tiny import WEIGHTS
 from dit_lens.tiny.train.autoencoder import measure_autoencoder
 from dit_lens.tiny.train.measure import generate_batch, measure_solving
@@ -50,28 +50,36 @@ def test_each_expert_was_trained_for_its_own_range(pipeline: WanImageToVideoPipe
     assert sum(not torch.equal(high, low) for high, low in pairs) > 100
 
 
-def test_the_autoencoder_shows_every_puzzle(pipeline: WanImageToVideoPipeline) -> None:
-    measured = measure_autoencoder(pipeline.vae, 4)
+def test_the_autoencoder_shows_mazes_and_forks(pipeline: WanImageToVideoPipeline) -> None:
+    measured = measure_autoencoder(pipeline.vae, 4, [("maze", "plain"), ("fork", "free")])
     assert measured.pop("psnr") >= 34
     assert all(share == 1 for share in measured.values()), measured
 
 
-@pytest.mark.parametrize("size", [3, 4, 5])
-def test_it_solves_unseen_mazes(pipeline: WanImageToVideoPipeline, size: int) -> None:
-    assert measure_solving(pipeline, [unseen(i, size) for i in range(8)]).solved >= 7 / 8
+@pytest.mark.parametrize(
+    ("task", "variant", "size"),
+    [
+        ("maze", "plain", 4),
+        ("maze", "plain", 6),
+        ("fork", "free", 5),
+        ("fork", "free", 7),
+    ],
+)
+def test_it_solves_unseen_puzzles(pipeline: WanImageToVideoPipeline, task: str, variant: str, size: int | None) -> None:
+    assert measure_solving(pipeline, [unseen(task, i, variant, size) for i in range(8)]).solved >= 6 / 8
 
 
 def test_at_a_fork_the_steps_choose(pipeline: WanImageToVideoPipeline) -> None:
-    rates = measure_solving(pipeline, [unseen(i, 5, "fork") for i in range(12)])
+    rates = measure_solving(pipeline, [unseen("fork", i, size=5) for i in range(12)])
     assert rates.solved >= 9 / 12
     assert rates.first_step <= rates.solved - 0.5, "x0 of step 0 should still be a mixture of both routes"
 
 
 def test_measuring_in_batches_gives_what_the_pipeline_gives(pipeline: WanImageToVideoPipeline) -> None:
-    maze = unseen(1, 5, "fork")
+    puzzle = unseen("grounding", 1)
     expected = pipeline(
-        image=Image.fromarray(draw_frame(maze)),
-        prompt=maze.prompt,
+        image=Image.fromarray(puzzle.first_frame()),
+        prompt=puzzle.prompt,
         negative_prompt="",
         height=64,
         width=64,
@@ -81,15 +89,15 @@ def test_measuring_in_batches_gives_what_the_pipeline_gives(pipeline: WanImageTo
         generator=torch.Generator().manual_seed(5),
         output_type="latent",
     ).frames
-    both = [unseen(0, 4), maze]
+    both = [unseen("maze", 0, size=4), puzzle]
     got, _ = generate_batch(pipeline, both, steps=6, guidance=3.0, seed=4)
     torch.testing.assert_close(got[1:], expected, rtol=0, atol=2e-3)
 
 
 def test_a_trace_of_every_site_changes_nothing(tmp_path: Path) -> None:
-    maze = unseen(2, 5, "fork")
+    puzzle = unseen("fork", 2, size=5)
     lens = dit_lens.load("tiny-wan")
-    request = dit_lens.Generation(prompt=maze.prompt, image=Image.fromarray(draw_frame(maze)), seed=3, steps=6)
+    request = dit_lens.Generation(prompt=puzzle.prompt, image=Image.fromarray(puzzle.first_frame()), seed=3, steps=6)
     before = lens.generate(request)
     traced = lens.trace(request, [f"{site}:raw" for site in SITES], tmp_path / "all.zarr")
     after = lens.generate(request)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dit_lens.puzzles import make_maze
+from dit_lens.puzzles import make_puzzle
 from dit_lens.tiny.train.denoiser import build_denoiser
 from dit_lens.tiny.train.text import (
     KEPT_TOKENS,
@@ -18,7 +18,7 @@ from dit_lens.tiny.train.text import (
 )
 
 
-@pytest.mark.parametrize("prompt", [make_maze(0).prompt, ""])
+@pytest.mark.parametrize("prompt", [make_puzzle("maze", 0).prompt, make_puzzle("grounding", 0).prompt, ""])
 @torch.no_grad()
 def test_kept_tokens_stand_for_all_512(prompt: str) -> None:
     model = build_denoiser().double().eval()

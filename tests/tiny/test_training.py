@@ -11,23 +11,28 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from dit_lens.puzzles import TASKS, UNSEEN_SEEDS
 from dit_lens.tiny.errors import BadRecipe
 from dit_lens.tiny.train import run
+from dit_lens.tiny.train.autoencoder import build_autoencoder
+from dit_lens.tiny.train.latents import LatentFiles, condition_clip, encode
 from dit_lens.tiny.train.log import RunLog
 from dit_lens.tiny.train.muon import orthogonalise
-from dit_lens.tiny.train.sampling import count_repeats, training_maze
+from dit_lens.tiny.train.sampling import SHARES, clip_tensor, count_repeats, training_puzzle
+from dit_lens.tiny.train.text import build_tokenizer
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)  # as in every test: the same sums in the same order
-    return run.train(tmp_path_factory.mktemp("whole"), "smoke")
+    return run.train(tmp_path_factory.mktemp("whole"), "quick")
 
 
 def test_every_stage_leaves_its_mark(trained: Path) -> None:
     assert (trained / "model_index.json").exists()
     card = (trained / "README.md").read_text()
-    assert "| maze 3 x 3 | 1 |" in card
+    assert "| maze 3 x 3 | in-domain | 1 |" in card
+    assert "| grounding, crowded | out-of-domain | 1 |" in card
     assert "random weights, never trained" in card
     assert (trained / "curves.png").stat().st_size > 0
     said = RunLog(trained.parent / "log.jsonl").read()
@@ -52,9 +57,9 @@ def test_an_interrupted_run_ends_with_the_same_weights(
             raise Stop
 
     with pytest.raises(Stop):
-        run.train(tmp_path, "smoke", progress=stop_at)
+        run.train(tmp_path, "quick", progress=stop_at)
     assert torch.load(tmp_path / "shared.pt", weights_only=True)["step"] == 2
-    again = run.train(tmp_path, "smoke")
+    again = run.train(tmp_path, "quick")
     for part in ("vae", "transformer", "transformer_2"):
         name = f"{part}/diffusion_pytorch_model.safetensors"
         first, second = load_file(trained / name), load_file(again / name)
@@ -69,28 +74,28 @@ def test_experts_differ_after_their_own_stages(trained: Path) -> None:
 
 
 def test_a_folder_of_another_recipe_is_refused(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    other = replace(run.RECIPES["smoke"], measured_clips=2)
-    monkeypatch.setitem(run.RECIPES, "smoke", other)
+    other = replace(run.RECIPES["quick"], measured_clips=2)
+    monkeypatch.setitem(run.RECIPES, "quick", other)
     with pytest.raises(BadRecipe, match="holds a run of another recipe; got this one, allowed its own; choose another"):
-        run.train(trained.parent, "smoke")
+        run.train(trained.parent, "quick")
 
 
 def test_a_folder_of_others_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("keep me")
     with pytest.raises(BadRecipe, match="is no run of tiny-wan; got files of others, allowed an empty folder"):
-        run.train(tmp_path, "smoke")
+        run.train(tmp_path, "quick")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_an_unknown_recipe_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadRecipe, match=r"got 'shiped', allowed shipped, smoke; did you mean 'shipped'\?"):
+    with pytest.raises(BadRecipe, match=r"got 'shiped', allowed shipped, quick; did you mean 'shipped'\?"):
         run.train(tmp_path / "new", "shiped")
     assert not (tmp_path / "new").exists()
 
 
 def test_an_unknown_device_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadRecipe, match="got device 'cdua', allowed cpu"):
-        run.train(tmp_path / "new", "smoke", device="cdua")
+        run.train(tmp_path / "new", "quick", device="cdua")
     assert not (tmp_path / "new").exists()
 
 
@@ -106,7 +111,32 @@ def test_a_log_cut_by_a_kill_is_read_and_rewound(tmp_path: Path) -> None:
 
 
 def test_repeats_are_counted() -> None:
-    assert count_repeats([training_maze(0, 1), training_maze(0, 3), training_maze(1, 3)], seed=0, trained=3) == 1
+    assert count_repeats([training_puzzle(0, 1), training_puzzle(0, 3), training_puzzle(1, 3)], seed=0, trained=3) == 1
+
+
+def test_training_draws_in_domain_puzzles_below_the_unseen_seeds_and_prompts_of_known_words() -> None:
+    tokenizer, puzzles = build_tokenizer(), [training_puzzle(0, index) for index in range(400)]
+    assert {TASKS[puzzle.task].variants[puzzle.variant] for puzzle in puzzles} == {"in-domain"}
+    assert {(puzzle.task, puzzle.variant) for puzzle in puzzles} == set(SHARES)
+    assert max(puzzle.seed for puzzle in puzzles) < UNSEEN_SEEDS
+    for prompt in {puzzle.prompt for puzzle in puzzles}:
+        assert tokenizer.unk_token_id not in tokenizer(prompt).input_ids
+
+
+def test_a_batch_pairs_each_clip_with_its_prompt(trained: Path) -> None:
+    """The encoded clip of an index decodes to nothing yet, but it is the encoding of that puzzle's own clip."""
+    data = LatentFiles(trained.parent)
+    clips, conditions, prompts = data.batch(np.random.default_rng(0), 3, 1)
+    drawn = np.random.default_rng(0).integers(0, 4, 3)
+    assert prompts == [training_puzzle(0, int(index)).prompt for index in drawn]
+    vae = build_autoencoder().eval()
+    vae.load_state_dict(torch.load(trained.parent / "encoder.pt", weights_only=True))
+    for index, clip, condition in zip(drawn, clips, conditions, strict=True):
+        x_B3FHW = clip_tensor(training_puzzle(0, int(index)))[None]
+        assert torch.allclose(encode(vae, x_B3FHW)[0], clip, rtol=0.05, atol=0.05 * float(clip.std()))
+        assert torch.allclose(
+            encode(vae, condition_clip(x_B3FHW))[0], condition, rtol=0.05, atol=0.05 * float(clip.std())
+        )
 
 
 def test_orthogonalise_pushes_singular_values_towards_one() -> None:

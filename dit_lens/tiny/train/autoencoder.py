@@ -1,17 +1,19 @@
 """Train the video autoencoder of tiny-wan: a small ``AutoencoderKLWan`` that must show every puzzle without a mistake.
 
-The autoencoder is the ceiling of everything after it, so the loss weighs pixels by how rare their colour is (a start
-marker of the wrong colour costs almost nothing in plain PSNR), and noise on the latents makes the decoder forgive
-what a denoiser leaves. Number of steps matters more than frames per step: the run goes from single frames to short
-clips to whole clips, with one cosine over all of it.
+The autoencoder is the ceiling of everything after it, so the loss weighs pixels that have a colour or change more than
+floor and walls (a start marker of the wrong colour costs almost nothing in plain PSNR), and noise on the latents makes
+the decoder forgive what a denoiser leaves. Number of steps matters more than frames per step: the run goes from single
+frames to short clips to whole clips, with one cosine over all of it.
 
 Shapes: B batch, 3 colours, F frames, H height, W width, Z latent channels.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +21,11 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKLWan
 
-from dit_lens.puzzles import score_maze, unseen
-from dit_lens.puzzles.draw import FRAMES
+from dit_lens.puzzles import unseen
+from dit_lens.puzzles.canvas import FRAMES
 from dit_lens.tiny.train.log import RunLog
 from dit_lens.tiny.train.muon import base_rates, make_optimisers, scale_rates
-from dit_lens.tiny.train.sampling import SIZES, clip_tensor, training_maze
+from dit_lens.tiny.train.sampling import SHARES, clip_tensor, shown_puzzle
 
 __all__ = ["AutoencoderRecipe", "build_autoencoder", "measure_autoencoder", "to_pixels", "train_autoencoder"]
 
@@ -39,24 +41,19 @@ class AutoencoderRecipe:
     """
 
     seed: int = 0
-    stages: tuple[tuple[int, int, int], ...] = ((700, 4, 1), (900, 1, 5), (500, 1, 9), (1000, 1, 17))
-    encoder_steps: int = 2400
+    stages: tuple[tuple[int, int, int], ...] = ((500, 4, 1), (600, 1, 5), (400, 1, 9), (2500, 1, 17))
+    encoder_steps: int = 2800
     muon_lr: float = 3e-2
     adam_lr: float = 3e-3
     warmup: int = 50
     latent_noise: float = 0.1
-    rare_colour_weight: float = 4.0
-    save_every: int = 100
+    rare_weight: float = 4.0
+    save_every: int = 200
 
     @property
     def steps(self) -> int:
         """Steps of all stages together."""
         return sum(stage[0] for stage in self.stages)
-
-    @property
-    def puzzles(self) -> int:
-        """Indices below this may be drawn."""
-        return self.steps * _PUZZLES_A_STEP
 
     def stage_of(self, step: int) -> tuple[int, int]:
         """Clips and frames of one step."""
@@ -102,7 +99,7 @@ def train_autoencoder(recipe: AutoencoderRecipe, folder: Path, log: RunLog) -> A
             log.write(stage="autoencoder", step=step, loss=loss, seconds=round(time.monotonic() - began, 1))
         if (step + 1) % recipe.save_every == 0 or step + 1 == recipe.steps:
             _save(checkpoint, vae, optimisers, step + 1)
-            log.write(stage="autoencoder", step=step + 1, **measure_autoencoder(vae, 2))
+            log.write(stage="autoencoder", step=step + 1, **measure_autoencoder(vae, 1))
     return vae
 
 
@@ -117,7 +114,7 @@ def _train_step(
         noise = torch.randn(z_BZFHW.shape, generator=generator) * z_BZFHW.detach().float().std() * recipe.latent_noise
         y_B3FHW = decode_unclamped(vae, z_BZFHW + noise).float()
     error = torch.relu(1 - x_B3FHW * y_B3FHW)  # every colour is a corner of the cube: going beyond it is no error
-    loss = (rarity(x_B3FHW, recipe.rare_colour_weight) * (error + 2 * error**2)).mean()
+    loss = (rarity(x_B3FHW, recipe.rare_weight) * (error + 2 * error**2)).mean()
     for optimiser in optimisers:
         optimiser.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
@@ -141,9 +138,10 @@ def decode_unclamped(vae: AutoencoderKLWan, z_BZFHW: torch.Tensor) -> torch.Tens
 
 
 def rarity(x_B3FHW: torch.Tensor, weight: float) -> torch.Tensor:
-    """1 for floor and wall (grey), ``weight`` for coloured pixels: path, start and goal."""
+    """``weight`` for pixels with a colour and for those that change within the clip, 1 for the others."""
     coloured = (x_B3FHW.amax(1, keepdim=True) - x_B3FHW.amin(1, keepdim=True)) > 1
-    return 1 + (weight - 1) * coloured
+    changing = ((x_B3FHW.amax(2, keepdim=True) - x_B3FHW.amin(2, keepdim=True)) > 1).any(1, keepdim=True)
+    return 1 + (weight - 1) * (coloured | changing)
 
 
 def _batch(recipe: AutoencoderRecipe, step: int) -> torch.Tensor:
@@ -152,7 +150,7 @@ def _batch(recipe: AutoencoderRecipe, step: int) -> torch.Tensor:
     parts = []
     for i in range(clips):
         first = int(rng.integers(0, FRAMES - frames + 1))
-        parts.append(clip_tensor(training_maze(recipe.seed, step * _PUZZLES_A_STEP + i))[:, first : first + frames])
+        parts.append(clip_tensor(shown_puzzle(recipe.seed, step * _PUZZLES_A_STEP + i))[:, first : first + frames])
     return torch.stack(parts)
 
 
@@ -163,20 +161,23 @@ def to_pixels(y_3FHW: torch.Tensor) -> np.ndarray:
 
 
 @torch.no_grad()
-def measure_autoencoder(vae: AutoencoderKLWan, per_size: int) -> dict[str, float]:
-    """PSNR over unseen clips and the share read back as solved, by size; half of the clips are forks."""
-    errors, result = [], {}
-    for size in SIZES:
-        solved = []
-        for index in range(per_size):
-            maze = unseen(index, size, "fork" if index % 2 else "maze")
-            x_3FHW = clip_tensor(maze)
-            y_3FHW = vae.decode(vae.encode(x_3FHW[None]).latent_dist.mode()).sample[0]
-            errors.append(float(((y_3FHW.clamp(-1, 1) - x_3FHW) ** 2).mean()))
-            score = score_maze(to_pixels(y_3FHW), to_pixels(x_3FHW)[0])
-            solved.append(score.solved and score.route == maze.answer)
-        result[f"readback_{size}"] = float(np.mean(solved))
-    return {"psnr": 10 * math.log10(4 / np.mean(errors)), **result}
+def measure_autoencoder(
+    vae: AutoencoderKLWan, count: int, variants: Iterable[tuple[str, str]] = tuple(SHARES)
+) -> dict[str, float]:
+    """PSNR over unseen clips, and the share of ``count`` clips of each variant whose answer is read back, by task."""
+    errors: list[float] = []
+    right: dict[str, list[bool]] = {}
+    for (task, variant), index in itertools.product(variants, range(count)):
+        puzzle = unseen(task, index, variant)
+        x_3FHW = clip_tensor(puzzle)
+        y_3FHW = vae.decode(vae.encode(x_3FHW[None]).latent_dist.mode()).sample[0]
+        errors.append(float(((y_3FHW.clamp(-1, 1) - x_3FHW) ** 2).mean()))
+        score, true = (puzzle.score(video) for video in (to_pixels(y_3FHW), puzzle.clip()))
+        right.setdefault(task, []).append(score.solved and score.answer == true.answer)
+    return {
+        "psnr": 10 * math.log10(4 / np.mean(errors)),
+        **{f"readback_{task}": float(np.mean(read)) for task, read in right.items()},
+    }
 
 
 def _save(path: Path, vae: AutoencoderKLWan, optimisers: list[torch.optim.Optimizer], step: int) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
+from dit_lens.puzzles import TASKS
 from dit_lens.tiny.train.log import RunLog
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["write_card"]
 
+_WEAK = 0.6
 _TEMPLATE = Template(Path(__file__).with_name("card_template.md").read_text(encoding="utf-8"))
 
 
@@ -23,31 +25,31 @@ def write_card(folder: Path, name: str, recipe: Recipe, measured: Mapping[str, A
     """Write ``README.md`` and ``curves.png`` into the model's folder."""
     from dit_lens.tiny.train.autoencoder import build_autoencoder
     from dit_lens.tiny.train.denoiser import BOUNDARY, SHIFT, build_denoiser
-    from dit_lens.tiny.train.sampling import FORK_SHARE
+    from dit_lens.tiny.train.sampling import SHARES
 
     vae = measured["autoencoder"]
     text = _TEMPLATE.substitute(
         recipe=name,
         threads=measured["threads"],
-        drawn=f"{recipe.drawn:,}",
         boundary=BOUNDARY,
         shift=SHIFT,
         expert_parameters=_millions(build_denoiser()),
         vae_parameters=_millions(build_autoencoder()),
         dropout=f"{recipe.denoiser.prompt_dropout:.0%}",
-        fork_share=f"{FORK_SHARE:.0%}",
+        tasks=_task_table(SHARES),
         seed=recipe.denoiser.seed,
         latents=f"{recipe.encoded:,}",
         vae_steps=f"{recipe.autoencoder.steps:,}",
         batch=recipe.denoiser.batch,
         steps=", ".join(f"{count:,} steps of `{part}`" for part, count in recipe.denoiser.steps),
         scores=_score_table(measured["model"]),
-        measured=sum(int(row["count"]) for row in measured["model"].values()),
+        weak=_weak(measured["model"]),
+        measured=sum(int(row["count"]) for row in measured["model"]),
         repeats=measured["repeats"],
         seconds=f"{measured['seconds']:.1f}",
         psnr=f"{vae['psnr']:.1f}",
         readback=", ".join(
-            f"{int(key[9:])} x {int(key[9:])}: {value:.1%}" for key, value in vae.items() if key.startswith("readback")
+            f"{key.removeprefix('readback_')} {value:.1%}" for key, value in vae.items() if key.startswith("readback")
         ),
     )
     (folder / "README.md").write_text(text, encoding="utf-8")
@@ -58,13 +60,33 @@ def _millions(module: Any) -> str:
     return f"{sum(parameter.numel() for parameter in module.parameters()) / 1e6:.1f} M"
 
 
-def _score_table(rates: Mapping[str, Mapping[str, float]]) -> str:
-    lines = ["| puzzle | n | solved at the end | solved in x0 of step 0 | route covered |", "|---|---|---|---|---|"]
-    for name, row in rates.items():
-        kind, size = name.split("-")
-        shares = " | ".join(f"{row[key]:.1%}" for key in ("solved", "first_step", "coverage"))
-        lines.append(f"| {kind} {size} x {size} | {row['count']} | {shares} |")
+def _task_table(shares: Mapping[tuple[str, str], float]) -> str:
+    lines = ["| task | what | variants, with their share of the training puzzles |", "|---|---|---|"]
+    for task in TASKS.values():
+        variants = (f"{variant} {shares.get((task.name, variant), 0):.0%}" for variant in task.variants)
+        lines.append(f"| {task.name} | {task.summary} | {', '.join(variants)} |")
     return "\n".join(lines)
+
+
+def _score_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    lines = ["| puzzle | split | n | solved at the end | solved in x0 of step 0 | score |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        shares = f"{row['solved']:.1%} | {row['first_step']:.1%} | {row['overall']:.3f}"
+        split = TASKS[row["task"]].variants[row["variant"]]
+        lines.append(f"| {_name(row)} | {split} | {row['count']} | {shares} |")
+    return "\n".join(lines)
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    variant = "" if row["variant"] == TASKS[row["task"]].default else f", {row['variant']}"
+    return f"{row['task']}{variant}" + (f" {row['size']} x {row['size']}" if row["size"] else "")
+
+
+def _weak(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A sentence on the in-domain rows that the model does not do well."""
+    trained = [row for row in rows if TASKS[row["task"]].variants[row["variant"]] == "in-domain"]
+    weak = [_name(row) for row in trained if row["solved"] < _WEAK]
+    return f"Solved in less than {_WEAK:.0%}, though trained: {'; '.join(weak)}." if weak else ""
 
 
 def _draw_curves(log: RunLog) -> Figure:
@@ -77,7 +99,8 @@ def _draw_curves(log: RunLog) -> Figure:
         points = [(row["step"], row["loss"]) for row in rows if "loss" in row]
         axes[0, column].semilogy(*zip(*points, strict=True), linewidth=0.7)
         axes[0, column].set(title=stage, ylabel="loss" if column == 0 else None)
-        for prefix, label in (("readback_", "read back"), ("solved_maze", "maze"), ("solved_fork", "fork")):
+        for prefix in ("readback_", *(f"solved_{task}" for task in TASKS)):
+            label = prefix.replace("_", " ").removeprefix("solved ").replace("readback", "read back").strip()
             shares = [(row["step"], _mean(row, prefix)) for row in rows if _mean(row, prefix) is not None]
             if shares:
                 axes[1, column].plot(*zip(*shares, strict=True), marker=".", label=label)

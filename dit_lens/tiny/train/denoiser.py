@@ -5,16 +5,18 @@ drawn along the shift-5 curve that the sampler walks, but more often above the b
 the route is decided. The copies start from the shared average of weights and see only the levels that the pipeline
 will send them.
 
-Shapes: B batch, Z latent channels, M mask channels, f latent frames, h, w latent height and width, L text tokens.
+Shapes: B batch, Z latent channels, M mask channels, f latent frames, h, w latent height and width, L text tokens,
+D text channels.
 """
 
 from __future__ import annotations
 
 import copy
+import functools
 import shutil
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -41,8 +43,8 @@ class DenoiserRecipe:
     """Everything that decides the weights of the experts."""
 
     seed: int = 0
-    steps: tuple[tuple[Part, int], ...] = (("shared", 1200), ("high", 800), ("low", 350))
-    files: int = 8
+    steps: tuple[tuple[Part, int], ...] = (("shared", 1500), ("high", 900), ("low", 450))
+    files: int = 10
     first_files: int = 2
     steps_a_file: int = 150
     batch: int = 32
@@ -53,7 +55,7 @@ class DenoiserRecipe:
     high_share: float = 0.65
     prompt_dropout: float = 0.1
     save_every: int = 100
-    check_every: int = 400
+    check_every: int = 500
     fused: bool = True
 
     def steps_of(self, part: Part) -> int:
@@ -71,12 +73,16 @@ class DenoiserRecipe:
         return 1 - step / self.steps_of(part)
 
 
-@dataclass(frozen=True)
 class Prompts:
-    """What the text encoder makes of the prompt and of the empty prompt: (2, L, D), and how many words each has."""
+    """What the text encoder makes of prompts, each encoded once, when it first comes up."""
 
-    embeddings: torch.Tensor
-    words: torch.Tensor
+    def __init__(self, encode: Callable[[str], tuple[torch.Tensor, int]]) -> None:
+        self._encode = functools.cache(encode)
+
+    def rows(self, prompts: Sequence[str], device: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embeddings (B, L, D), and how many words each has (B)."""
+        embeddings, words = zip(*map(self._encode, prompts), strict=True)
+        return torch.stack(embeddings).to(device), torch.tensor(words, device=device)
 
 
 def build_denoiser(seed: int = 0) -> WanTransformer3DModel:
@@ -118,8 +124,7 @@ class Trainer:
     """One part of the training, with its optimisers, running average of weights and checkpoint."""
 
     def __init__(self, part: Part, recipe: DenoiserRecipe, data: LatentFiles, prompts: Prompts, device: str) -> None:
-        self.part, self.recipe, self.data, self.device = part, recipe, data, device
-        self.prompts = Prompts(prompts.embeddings.to(device), prompts.words.to(device))
+        self.part, self.recipe, self.data, self.prompts, self.device = part, recipe, data, prompts, device
         self.model = build_denoiser(recipe.seed).to(device)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         self.attention = PaddedTextAttention()
@@ -155,20 +160,21 @@ class Trainer:
         recipe = self.recipe
         rng = np.random.default_rng([recipe.seed, {"shared": 11, "high": 12, "low": 13}[self.part], self.step])
         files = recipe.files_at(self.part, self.step)
-        clip, condition = (
-            (z.to(self.device) - self.mean) / self.std for z in self.data.batch(rng, recipe.batch, files)
-        )
+        *latents, prompts = self.data.batch(rng, recipe.batch, files)
+        clip, condition = ((z.to(self.device) - self.mean) / self.std for z in latents)
         sigma_B = draw_sigma(rng, self.part, recipe.batch, recipe.high_share).to(self.device)
         noise = torch.from_numpy(rng.standard_normal(clip.shape, dtype=np.float32)).to(self.device)
         sigma = sigma_B.view(-1, 1, 1, 1, 1)
         x_BZfhw = (1 - sigma) * clip + sigma * noise
-        empty_B = torch.from_numpy((rng.random(recipe.batch) < recipe.prompt_dropout).astype(np.int64)).to(self.device)
-        self.attention.set_words(self.prompts.words[empty_B])
+        dropped = rng.random(recipe.batch) < recipe.prompt_dropout
+        asked = ["" if empty else prompt for empty, prompt in zip(dropped, prompts, strict=True)]
+        text_BLD, words_B = self.prompts.rows(asked, self.device)
+        self.attention.set_words(words_B)
         with torch.autocast(self.device, torch.bfloat16):
             velocity = self.model(
                 hidden_states=torch.cat([x_BZfhw, first_frame_mask(x_BZfhw), condition], dim=1),
                 timestep=sigma_B * 1000,
-                encoder_hidden_states=self.prompts.embeddings[empty_B],
+                encoder_hidden_states=text_BLD,
                 return_dict=False,
             )[0]
         return torch.nn.functional.mse_loss(velocity.float(), noise - clip)

@@ -1,8 +1,8 @@
 """Encode the training clips once, into files of some hundred puzzles each, before the denoiser needs them.
 
 Each file holds the latents of the clips and of their condition (first frame, then grey frames, exactly as
-``WanImageToVideoPipeline.prepare_latents`` builds it), as float16, not yet normalised. Files are numbered and a
-finished one is never made again, so an interrupted run goes on where it stopped.
+``WanImageToVideoPipeline.prepare_latents`` builds it), as float16, not yet normalised; a JSON list beside it holds the
+prompts. Files are numbered and a finished one is never made again, so an interrupted run goes on where it stopped.
 
 Shapes: B batch, 3 colours, F frames, H height, W width, Z latent channels, f latent frames, h, w latent height and
 width.
@@ -10,6 +10,7 @@ width.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -21,7 +22,7 @@ import torch
 from diffusers import AutoencoderKLWan
 
 from dit_lens.tiny.train.autoencoder import build_autoencoder
-from dit_lens.tiny.train.sampling import clip_tensor, training_maze
+from dit_lens.tiny.train.sampling import clip_tensor, training_puzzle
 
 __all__ = ["LatentFiles", "condition_clip", "encode", "encode_file", "encode_files"]
 
@@ -47,12 +48,15 @@ def encode_file(vae: AutoencoderKLWan, folder: Path, number: int, seed: int, per
     path = _file(folder, number)
     if path.exists():
         return path
-    parts = []
+    parts, prompts = [], []
     for indices in batched(range(number * per_file, (number + 1) * per_file), _BATCH):
-        x_B3FHW = torch.stack([clip_tensor(training_maze(seed, index)) for index in indices])
+        puzzles = [training_puzzle(seed, index) for index in indices]
+        prompts += [puzzle.prompt for puzzle in puzzles]
+        x_B3FHW = torch.stack([clip_tensor(puzzle) for puzzle in puzzles])
         with torch.autocast("cpu", torch.bfloat16):
             pair = [encode(vae, clip).float() for clip in (x_B3FHW, condition_clip(x_B3FHW))]
         parts.append(torch.stack(pair, dim=1).half().numpy())
+    path.with_suffix(".json").write_text(json.dumps(prompts), encoding="utf-8")
     partial = path.with_suffix(".partial.npy")
     np.save(partial, np.concatenate(parts))
     partial.replace(path)
@@ -94,16 +98,19 @@ class LatentFiles:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._open: list[np.ndarray] = []
+        self._prompts: list[str] = []
 
-    def batch(self, rng: np.random.Generator, size: int, files: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Latents of clips and of conditions from the first ``files`` files, each (B, Z, f, h, w), not normalised."""
+    def batch(self, rng: np.random.Generator, size: int, files: int) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
+        """From the first ``files`` files latents of clips and of conditions, (B, Z, f, h, w) each, and the prompts."""
         while len(self._open) < files:
-            self._open.append(np.load(_file(self.folder, len(self._open)), mmap_mode="r"))
+            path = _file(self.folder, len(self._open))
+            self._open.append(np.load(path, mmap_mode="r"))
+            self._prompts += json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         per_file = len(self._open[0])
         which = rng.integers(0, files * per_file, size)
         pairs = np.stack([self._open[i // per_file][i % per_file] for i in which]).astype(np.float32)
         both = torch.from_numpy(pairs)
-        return both[:, 0], both[:, 1]
+        return both[:, 0], both[:, 1], [self._prompts[i] for i in which]
 
     def statistics(self) -> tuple[list[float], list[float]]:
         """Mean and standard deviation of every latent channel over the clips of the first file."""

@@ -3,13 +3,14 @@
 Many puzzles are sampled in one batch with the pipeline's own scheduler, experts, boundary and guidance; that gives the
 same videos as the pipeline up to rounding (a test holds the two together), in less time.
 
-Shapes: B batch (one puzzle a row), Z latent channels, f latent frames, h, w latent height and width, L text tokens.
+Shapes: B batch (one puzzle a row), Z latent channels, f latent frames, h, w latent height and width, L text tokens,
+D text channels.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -17,13 +18,12 @@ import torch
 from diffusers import WanImageToVideoPipeline
 from PIL import Image
 
-from dit_lens.puzzles import Maze, MazeScore, draw_frame, score_maze, unseen
-from dit_lens.puzzles.draw import FRAMES, PICTURE_PIXELS
-from dit_lens.puzzles.maze import Kind
+from dit_lens.puzzles import TASKS, Puzzle, Score, unseen
+from dit_lens.puzzles.canvas import FRAMES, PICTURE_PIXELS
 from dit_lens.tiny.train.autoencoder import to_pixels
 from dit_lens.tiny.train.denoiser import first_frame_mask
 from dit_lens.tiny.train.latents import condition_clip, encode
-from dit_lens.tiny.train.sampling import SIZES, clip_tensor
+from dit_lens.tiny.train.sampling import clip_tensor
 
 __all__ = [
     "SolveRates",
@@ -32,31 +32,34 @@ __all__ = [
     "generate_batch",
     "measure_model",
     "measure_solving",
+    "measured_puzzles",
     "time_generation",
 ]
 
 
 @dataclass(frozen=True)
 class SolveRates:
-    """Shares of unseen puzzles; ``first_step`` is read from decoded x0 of step 0, ``coverage`` is partial credit."""
+    """Shares of unseen puzzles; ``first_step`` is read from decoded x0 of step 0, ``overall`` is the mean score."""
 
     count: int
     solved: float
     first_step: float
-    coverage: float
+    overall: float
 
 
 @torch.no_grad()
 def generate_batch(
-    pipeline: WanImageToVideoPipeline, mazes: Sequence[Maze], steps: int, guidance: float, seed: int
+    pipeline: WanImageToVideoPipeline, puzzles: Sequence[Puzzle], steps: int, guidance: float, seed: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Final latents and guided x0 of step 0, each (B, Z, f, h, w), normalised; row b starts from seed ``seed + b``."""
-    clip = torch.stack([clip_tensor(maze) for maze in mazes])
+    clip = torch.stack([clip_tensor(puzzle) for puzzle in puzzles])
     mean, std = _latent_statistics(pipeline)
     condition = (encode(pipeline.vae, condition_clip(clip)) - mean) / std
-    rows = [torch.Generator().manual_seed(seed + row) for row in range(len(mazes))]
+    rows = [torch.Generator().manual_seed(seed + row) for row in range(len(puzzles))]
     x_BZfhw = torch.cat([torch.randn((1, *condition.shape[1:]), generator=row) for row in rows])
-    positive, negative = pipeline.encode_prompt(mazes[0].prompt, "", guidance > 1, max_sequence_length=512)
+    positive_BLD, negative_BLD = pipeline.encode_prompt(
+        [puzzle.prompt for puzzle in puzzles], [""] * len(puzzles), guidance > 1, max_sequence_length=512
+    )
     scheduler = type(pipeline.scheduler).from_config(pipeline.scheduler.config)
     scheduler.set_timesteps(steps)
     mask, first = first_frame_mask(condition), None
@@ -65,13 +68,12 @@ def generate_batch(
         model = pipeline.transformer if high else pipeline.transformer_2
         model_input = torch.cat([x_BZfhw, mask, condition], dim=1)
 
-        def velocity(text: torch.Tensor, model=model, model_input=model_input, t=t) -> torch.Tensor:  # type: ignore[no-untyped-def]
-            rows = text.expand(len(model_input), -1, -1)
-            return model(model_input, t.expand(len(model_input)), rows, return_dict=False)[0]  # type: ignore[no-any-return]
+        def velocity(text_BLD: torch.Tensor, model=model, model_input=model_input, t=t) -> torch.Tensor:  # type: ignore[no-untyped-def]
+            return model(model_input, t.expand(len(model_input)), text_BLD, return_dict=False)[0]  # type: ignore[no-any-return]
 
-        v = velocity(positive)
+        v = velocity(positive_BLD)
         if guidance > 1:
-            unguided = velocity(negative)
+            unguided = velocity(negative_BLD)
             v = unguided + guidance * (v - unguided)
         first = x_BZfhw - scheduler.sigmas[index] * v if first is None else first
         x_BZfhw = scheduler.step(v, t, x_BZfhw, return_dict=False)[0]
@@ -94,54 +96,69 @@ def _latent_statistics(pipeline: WanImageToVideoPipeline) -> tuple[torch.Tensor,
 
 
 def measure_solving(
-    pipeline: WanImageToVideoPipeline, mazes: Sequence[Maze], steps: int = 20, guidance: float = 3.0, batch: int = 16
+    pipeline: WanImageToVideoPipeline,
+    puzzles: Sequence[Puzzle],
+    steps: int = 20,
+    guidance: float = 3.0,
+    batch: int = 16,
 ) -> SolveRates:
     """Generate and score puzzles, one seed each."""
-    final: list[MazeScore] = []
-    early: list[MazeScore] = []
-    for start in range(0, len(mazes), batch):
-        group = mazes[start : start + batch]
-        for latents, scores in zip(
-            generate_batch(pipeline, group, steps, guidance, start), (final, early), strict=True
-        ):
+    final: list[Score] = []
+    early: list[Score] = []
+    for start in range(0, len(puzzles), batch):
+        group = puzzles[start : start + batch]
+        made = generate_batch(pipeline, group, steps, guidance, start)
+        for latents, scores in zip(made, (final, early), strict=True):
             videos = decode_batch(pipeline, latents)
-            scores += [score_maze(video, draw_frame(maze)) for video, maze in zip(videos, group, strict=True)]
+            scores += [puzzle.score(video) for video, puzzle in zip(videos, group, strict=True)]
     return SolveRates(
-        count=len(mazes),
+        count=len(puzzles),
         solved=float(np.mean([score.solved for score in final])),
         first_step=float(np.mean([score.solved for score in early])),
-        coverage=float(np.mean([score.coverage for score in final])),
+        overall=float(np.mean([score.overall for score in final])),
     )
 
 
-def measure_model(pipeline: WanImageToVideoPipeline, count: int, steps: int) -> dict[str, dict[str, float]]:
-    """``SolveRates`` of ``count`` unseen puzzles of every kind and size, with guidance 3."""
-    kinds: tuple[Kind, ...] = ("maze", "fork")
-    return {
-        f"{kind}-{size}": asdict(measure_solving(pipeline, [unseen(i, size, kind) for i in range(count)], steps))
-        for kind in kinds
-        for size in SIZES
-    }
+def measured_puzzles(count: int) -> Iterator[tuple[str, str, int | None, list[Puzzle]]]:
+    """Task, variant and size of every row of the card's table, and its ``count`` unseen puzzles.
+
+    The mazes and forks that training draws by size have a row for each size.
+    """
+    for task in TASKS.values():
+        for variant in task.variants:
+            for size in task.sizes.get(variant, (None,)) if variant == task.default else (None,):
+                yield task.name, variant, size, [unseen(task.name, i, variant, size) for i in range(count)]
+
+
+def measure_model(
+    pipeline: WanImageToVideoPipeline, count: int, steps: int
+) -> list[dict[str, str | int | float | None]]:
+    """``SolveRates`` of ``count`` unseen puzzles of every row, with guidance 3."""
+    return [
+        {"task": task, "variant": variant, "size": size, **asdict(measure_solving(pipeline, puzzles, steps))}
+        for task, variant, size, puzzles in measured_puzzles(count)
+    ]
 
 
 def check_solving(pipeline: WanImageToVideoPipeline, count: int, steps: int) -> dict[str, float]:
-    """A quick look while training: the share of a few unseen 5 x 5 puzzles of each kind that is solved, unguided."""
-    groups: dict[Kind, list[Maze]] = {"maze": [], "fork": []}
-    for kind, group in groups.items():
-        group.extend(unseen(index, 5, kind) for index in range(count))
-    rates = {kind: measure_solving(pipeline, group, steps, guidance=1.0) for kind, group in groups.items()}
-    return {f"solved_{kind}": rate.solved for kind, rate in rates.items()}
+    """A quick look while training: the share of a few unseen puzzles of each task that is solved, unguided."""
+    return {
+        f"solved_{task}": measure_solving(
+            pipeline, [unseen(task, index) for index in range(count)], steps, guidance=1.0
+        ).solved
+        for task in TASKS
+    }
 
 
 def time_generation(pipeline: WanImageToVideoPipeline, steps: int) -> float:
     """Median seconds of three generations by the pipeline itself, as a user calls it."""
     seconds = []
     for index in range(3):
-        maze = unseen(index)
+        puzzle = unseen("maze", index)
         began = time.perf_counter()
         pipeline(
-            image=Image.fromarray(draw_frame(maze)),
-            prompt=maze.prompt,
+            image=Image.fromarray(puzzle.first_frame()),
+            prompt=puzzle.prompt,
             height=PICTURE_PIXELS,
             width=PICTURE_PIXELS,
             num_frames=FRAMES,

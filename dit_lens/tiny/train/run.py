@@ -11,14 +11,11 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import get_args
 
 import torch
 from diffusers import AutoencoderKLWan, WanImageToVideoPipeline, WanTransformer3DModel
 
 from dit_lens.errors import close_match
-from dit_lens.puzzles import make_maze, unseen
-from dit_lens.puzzles.maze import Kind
 from dit_lens.tiny.errors import BadRecipe
 from dit_lens.tiny.train.assemble import assemble, save_weights
 from dit_lens.tiny.train.autoencoder import AutoencoderRecipe, measure_autoencoder, train_autoencoder
@@ -26,8 +23,8 @@ from dit_lens.tiny.train.card import write_card
 from dit_lens.tiny.train.denoiser import DenoiserRecipe, Part, Prompts, train_part
 from dit_lens.tiny.train.latents import LatentFiles, encode_files
 from dit_lens.tiny.train.log import RunLog
-from dit_lens.tiny.train.measure import check_solving, measure_model, time_generation
-from dit_lens.tiny.train.sampling import SIZES, count_repeats
+from dit_lens.tiny.train.measure import check_solving, measure_model, measured_puzzles, time_generation
+from dit_lens.tiny.train.sampling import count_repeats
 from dit_lens.tiny.train.text import build_text_encoder, build_tokenizer, encode_prompt
 
 __all__ = ["RECIPES", "BadRecipe", "Recipe", "train"]
@@ -52,17 +49,12 @@ class Recipe:
         """Puzzles that the denoiser learns from."""
         return self.denoiser.files * self.puzzles_a_file
 
-    @property
-    def drawn(self) -> int:
-        """Indices below this may be drawn by any stage."""
-        return max(self.autoencoder.puzzles, self.encoded)
-
     measured_clips: int = 100
 
 
 RECIPES: dict[str, Recipe] = {
     "shipped": Recipe(),
-    "smoke": Recipe(
+    "quick": Recipe(
         AutoencoderRecipe(stages=((2, 1, 1), (2, 1, 5)), save_every=2),
         DenoiserRecipe(
             steps=(("shared", 2), ("high", 2), ("low", 2)), batch=2, files=1, first_files=1, save_every=1, fused=False
@@ -74,7 +66,7 @@ RECIPES: dict[str, Recipe] = {
         measured_clips=1,
     ),
 }
-"""``shipped`` made the weights in this package; ``smoke`` runs every stage in a minute and learns nothing."""
+"""``shipped`` made the weights in this package; ``quick`` runs every stage in a minute or two and learns nothing."""
 
 
 def train(folder: Path, recipe: str = "shipped", device: str = "cpu", progress: Progress | None = None) -> Path:
@@ -84,7 +76,7 @@ def train(folder: Path, recipe: str = "shipped", device: str = "cpu", progress: 
     ----------
     folder : Path
         Checkpoints, log and latents of the run; the finished model goes to ``folder/model``.
-    recipe : {"shipped", "smoke"}
+    recipe : {"shipped", "quick"}
     device : str
         Where the denoiser trains; the autoencoder trains on the CPU, where it is bound by many small steps.
     progress : callable, optional
@@ -133,8 +125,7 @@ def _train_denoisers(
 ) -> WanImageToVideoPipeline:
     data = LatentFiles(folder)
     tokenizer, encoder = build_tokenizer(), build_text_encoder()
-    encoded = [encode_prompt(text, tokenizer, encoder) for text in (make_maze(0).prompt, "")]
-    prompts = Prompts(torch.stack([hidden for hidden, _ in encoded]), torch.tensor([words for _, words in encoded]))
+    prompts = Prompts(lambda text: encode_prompt(text, tokenizer, encoder))
     experts: dict[Part, WanTransformer3DModel] = {}
 
     def pipeline_with(part: Part, model: WanTransformer3DModel) -> WanImageToVideoPipeline:
@@ -152,11 +143,9 @@ def _train_denoisers(
 
 
 def _repeats(recipe: Recipe) -> int:
-    """How many of the measured puzzles come up among those that any stage may have drawn."""
-    measured = [
-        unseen(i, size, kind) for kind in get_args(Kind) for size in SIZES for i in range(recipe.measured_puzzles)
-    ]
-    return count_repeats(measured, recipe.denoiser.seed, recipe.drawn)
+    """How many of the measured puzzles come up among those that the denoiser learned from."""
+    measured = [puzzle for *_, puzzles in measured_puzzles(recipe.measured_puzzles) for puzzle in puzzles]
+    return count_repeats(measured, recipe.denoiser.seed, recipe.encoded)
 
 
 def _same_recipe(folder: Path, recipe: Recipe) -> None:

@@ -1,44 +1,72 @@
 """Which puzzle a training step sees: a pure function of (seed, index), so that a resumed run draws the same ones.
 
-Training seeds lie below ``UNSEEN_SEEDS`` and evaluation seeds from there on. A small maze can still come up twice under
-two seeds; ``count_repeats`` says how often, and the model card states it.
+Only in-domain variants are drawn. Training seeds lie below ``UNSEEN_SEEDS`` and evaluation seeds from there on. A small
+puzzle can still come up twice under two seeds; ``count_repeats`` says how often, and the model card states it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
 
-from dit_lens.puzzles import Maze, draw_clip, make_maze
-from dit_lens.puzzles.maze import UNSEEN_SEEDS, Kind
+from dit_lens.puzzles import UNSEEN_SEEDS, Puzzle, make_puzzle
 
-__all__ = ["SIZES", "clip_tensor", "count_repeats", "training_maze"]
+__all__ = ["SHARES", "SHOWN_SHARES", "clip_tensor", "count_repeats", "shown_puzzle", "training_puzzle"]
 
-SIZES = (3, 4, 5, 6, 7)
-SIZE_SHARES = (0.10, 0.16, 0.26, 0.24, 0.24)
-FORK_SHARE = 0.3
+SHARES: Mapping[tuple[str, str], float] = {
+    ("maze", "plain"): 0.40,
+    ("fork", "free"): 0.12,
+    ("fork", "three"): 0.06,
+    ("fork", "prompt"): 0.06,
+    ("fork", "cue"): 0.06,
+    ("grounding", "plain"): 0.16,
+    ("occlusion", "plain"): 0.14,
+}
+"""The share of the training puzzles, by task and variant; mazes with long routes take longest to learn."""
+
+SHOWN_SHARES: Mapping[tuple[str, str], float] = {
+    ("maze", "plain"): 0.15,
+    ("fork", "free"): 0.05,
+    ("fork", "three"): 0.05,
+    ("fork", "prompt"): 0.05,
+    ("fork", "cue"): 0.08,
+    ("grounding", "plain"): 0.30,
+    ("occlusion", "plain"): 0.32,
+}
+"""The same for the autoencoder: all mazes look alike, while shapes and moving balls take long to be shown right."""
 
 
-def training_maze(seed: int, index: int) -> Maze:
+def training_puzzle(seed: int, index: int) -> Puzzle:
     """The puzzle number ``index`` of the training run ``seed``."""
-    rng = np.random.default_rng([seed, index])
-    size = int(rng.choice(SIZES, p=SIZE_SHARES))
-    kind: Kind = "fork" if rng.random() < FORK_SHARE else "maze"
-    return make_maze(int(rng.integers(UNSEEN_SEEDS)), size, kind)
+    return _draw(np.random.default_rng([seed, index]), SHARES)
 
 
-def count_repeats(mazes: Iterable[Maze], seed: int, trained: int) -> int:
-    """How many of ``mazes`` show the same first frame as one of the first ``trained`` puzzles of a training run."""
-    seen = {_picture(training_maze(seed, index)) for index in range(trained)}
-    return sum(_picture(maze) in seen for maze in mazes)
+def shown_puzzle(seed: int, index: int) -> Puzzle:
+    """The puzzle number ``index`` of those that the autoencoder of the training run ``seed`` learns to show."""
+    return _draw(np.random.default_rng([seed, index, 1]), SHOWN_SHARES)
 
 
-def _picture(maze: Maze) -> tuple[object, ...]:
-    return maze.origin, maze.size, maze.passages, maze.start, maze.goal
+def _draw(rng: np.random.Generator, shares: Mapping[tuple[str, str], float]) -> Puzzle:
+    task, variant = list(shares)[int(rng.choice(len(shares), p=list(shares.values())))]
+    return make_puzzle(task, int(rng.integers(UNSEEN_SEEDS)), variant)
 
 
-def clip_tensor(maze: Maze) -> torch.Tensor:
+def count_repeats(puzzles: Iterable[Puzzle], seed: int, trained: int) -> int:
+    """How many of ``puzzles`` have the first frame and prompt of one of the first ``trained`` of a training run.
+
+    Counted are those that the denoiser learns from.
+    """
+    seen = {_asked(training_puzzle(seed, index)) for index in range(trained)}
+    return sum(_asked(puzzle) in seen for puzzle in puzzles)
+
+
+def _asked(puzzle: Puzzle) -> bytes:
+    return hashlib.sha256(puzzle.first_frame().tobytes() + puzzle.prompt.encode()).digest()
+
+
+def clip_tensor(puzzle: Puzzle) -> torch.Tensor:
     """The clip as a float tensor of shape (3, F, H, W) in [-1, 1], as an autoencoder takes it."""
-    return torch.from_numpy(draw_clip(maze)).permute(3, 0, 1, 2).float() / 127.5 - 1
+    return torch.from_numpy(puzzle.clip()).permute(3, 0, 1, 2).float() / 127.5 - 1

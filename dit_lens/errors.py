@@ -38,6 +38,7 @@ from dit_lens_stores.errors import (
 )
 
 if TYPE_CHECKING:
+    from dit_lens.bench.errors import BadBench, BadScores, OtherBench
     from dit_lens.engine.errors import (
         BadBlock,
         BadRequest,
@@ -74,11 +75,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AdapterFailed",
+    "BadBench",
     "BadBlock",
     "BadParams",
     "BadPuzzle",
     "BadRecipe",
     "BadRequest",
+    "BadScores",
     "BadSelection",
     "BadSize",
     "BeyondFloat16",
@@ -98,6 +101,7 @@ __all__ = [
     "NotAStore",
     "NotDone",
     "NothingToAnalyze",
+    "OtherBench",
     "OtherRun",
     "OtherSettings",
     "OutOfOrder",
@@ -120,7 +124,7 @@ __all__ = [
     "close_match",
 ]
 
-_ROOMS = ("engine", "probing", "puzzles", "testing", "tiny")
+_ROOMS = ("engine", "probing", "puzzles", "testing", "tiny", "bench")
 
 
 def __getattr__(name: str) -> object:

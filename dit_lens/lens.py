@@ -118,9 +118,34 @@ class Lens:
         BadRequest
             If the model cannot run it.
         """
-        batch = Batch((request,), self.check(request))
+        return self.generate_batch([request], decode=decode)[0]
+
+    def generate_batch(self, requests: Sequence[Generation], *, decode: bool | None = None) -> tuple[Result, ...]:
+        """Run several requests plain, in one call of the pipeline; a row is not bit-equal to the same request alone.
+
+        Parameters
+        ----------
+        requests : sequence of Generation
+            Alike in all but prompt, negative prompt and seed.
+        decode : bool, optional
+            See ``generate``.
+
+        Returns
+        -------
+        tuple of Result
+            The seconds are those of the call, which all rows share.
+
+        Raises
+        ------
+        BadRequest
+            If the model cannot run them, or not together.
+        """
+        requests = tuple(requests)
+        sizes = [self.check(request) for request in requests]
+        batch = Batch(requests, sizes[0] if sizes else _NO_SIZE)
         out = run_plain(self.pipeline, self.family, batch, self._decodes(decode))
-        return Result(out.latents[0], out.videos[0], None, None, out.seconds)
+        rows = zip(out.latents, out.videos, strict=True)
+        return tuple(Result(latents, video, None, None, out.seconds) for latents, video in rows)
 
     def trace(
         self,

@@ -43,9 +43,10 @@ class PipelineFailed(DitLensError, RuntimeError):
 
 
 @contextmanager
-def naming_pipeline() -> Iterator[None]:
+def naming_pipeline(doing: str = "was traced") -> Iterator[None]:
     """Turn what a pipeline raises into one line; what this package raises by mistake keeps its traceback.
 
+    ``doing`` is what happened to it meanwhile.
     Of the frames of the two, the innermost tells whose error it is: hooks run inside the pipeline's call.
     """
     try:
@@ -58,7 +59,7 @@ def naming_pipeline() -> Iterator[None]:
         if ours[-1:] != ["diffusers"]:
             raise
         raise PipelineFailed(
-            f"the pipeline failed while it was traced; got {type(error).__name__}: {one_line(error)}, allowed a run to "
+            f"the pipeline failed while it {doing}; got {type(error).__name__}: {one_line(error)}, allowed a run to "
             f"its end; change what it does not take, --set or a size for instance, and give another --out"
         ) from error
 

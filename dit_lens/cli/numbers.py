@@ -59,8 +59,10 @@ def read_numbers(option: str, words: Sequence[str], at_most: int = NUMBERS_AT_MO
     return tuple(numbers)
 
 
-def part_of(items: Sequence[Item], shard: str | None) -> tuple[Item, ...]:
+def part_of(items: Sequence[Item], shard: str | None, what: str = "traces") -> tuple[Item, ...]:
     """Return every n-th of some items from the i-th on, for a shard ``i/n``; all of them without one.
+
+    ``what`` the items are is said where the shard cannot be used.
 
     Raises
     ------
@@ -78,7 +80,7 @@ def part_of(items: Sequence[Item], shard: str | None) -> tuple[Item, ...]:
     if not (slash and _PART.fullmatch(part) and _PART.fullmatch(parts) and int(part) < int(parts) <= len(items)):
         raise BadOption(
             f"--shard cannot be used; got {shard!r}, allowed 0/N to N-1/N with N from 1 to {len(items)}, the number of "
-            f"traces; write --shard 0/{min(2, len(items))} for the first part"
+            f"{what}; write --shard 0/{min(2, len(items))} for the first part"
         )
     return tuple(items[int(part) :: int(parts)])
 

@@ -40,16 +40,41 @@ REQUEST = {
     "--size",
     "--steps",
     "--task",
+    "--variant",
     "--video",
     "--width",
 }
 SURFACE = {
     "analyze": {"STORE", "--figures", "--json", "--out", "--probe", "--set", "--trace"},
+    "bench": {
+        "MODEL",
+        "--batch",
+        "--data",
+        "--device",
+        "--dtype",
+        "--frames",
+        "--guidance",
+        "--guidance-2",
+        "--height",
+        "--json",
+        "--n",
+        "--negative-prompt",
+        "--out",
+        "--scores",
+        "--seeds",
+        "--set",
+        "--shard",
+        "--size",
+        "--steps",
+        "--tasks",
+        "--videos",
+        "--width",
+    },
     "demo": {"--json", "--model", "--out", "--puzzle", "--seed", "--size", "--steps"},
     "models check": {"MODEL", "--device", "--dtype", "--frames", "--height", "--json", "--width"},
     "models list": {"--json"},
     "models show": {"MODEL", "--json"},
-    "models train": {"MODEL", "--device", "--json", "--out", "--recipe"},
+    "models train": {"MODEL", "--device", "--json", "--out", "--quick"},
     "plan": {"MODEL", *REQUEST},
     "probes list": {"--json"},
     "store info": {"STORE", "--json"},
@@ -103,7 +128,7 @@ def test_every_command_has_help(words: str, capsys: pytest.CaptureFixture[str]) 
     assert said.err == ""
 
 
-@pytest.mark.parametrize("words", ["--help", "trace --help", "plan --help", "--version"])
+@pytest.mark.parametrize("words", ["--help", "trace --help", "plan --help", "bench --help", "--version"])
 def test_help_imports_nothing_heavy(words: str) -> None:
     program = (
         "import sys\n"
@@ -128,7 +153,7 @@ def test_help_is_fast() -> None:
 
 def test_training_is_as_quiet_as_the_other_commands(tmp_path: Path) -> None:
     """In a process of its own, because a loader says what it has to say when it is first imported."""
-    command = [sys.executable, "-m", "dit_lens", "models", "train", "tiny-wan", "--recipe", "shiped", "--out", "run"]
+    command = [sys.executable, "-m", "dit_lens", "models", "train", "tiny-wan", "--device", "cdua", "--out", "run"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1, done.stderr

@@ -1,0 +1,146 @@
+"""The folder of a benchmark: its settings in ``bench.json``, and a line in ``results.jsonl`` for every run that ended.
+
+A line is written when its run is over and on the disk before the next begins, so a benchmark that was stopped goes on
+where it was. A line that cannot be read as JSON was torn by the end of its process; it counts for nothing, and its run
+is done again. Questions and seeds may be added to a benchmark; its settings may not change, because two conditions in
+one table would be taken for one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from dit_lens.bench.errors import BadBench, OtherBench
+from dit_lens.bench.results import Result
+
+__all__ = ["Journal", "write_file"]
+
+_SETTINGS, _RESULTS = "bench.json", "results.jsonl"
+_MAY_DIFFER = ("device", "experts", "git", "sigmas", "timesteps", "tokens", "versions")
+"""Noted, but not compared: they follow from what is, or may change a result by rounding alone."""
+
+
+class Journal:
+    """Results of a benchmark in a folder.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Made by ``begin``.
+    settings : mapping
+        What ``describe_bench`` gave.
+
+    Raises
+    ------
+    OtherBench
+        If the folder holds a benchmark with other settings.
+    BadBench
+        If it holds something else.
+
+    Examples
+    --------
+    >>> folder = getfixture("tmp_path") / "bench"
+    >>> one = Result(question="a/0", task="a", variant="", split=None, index=0, label="a", seed=1)
+    >>> Journal(folder, {"steps": 20}).add([one])
+    >>> list(Journal(folder, {"steps": 20}).results)
+    [('a/0', 1)]
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        self.folder, self._settings = folder, json.loads(json.dumps(settings))
+        self.results: dict[tuple[str, int], Result] = {}
+        if (folder / _SETTINGS).is_file():
+            _refuse_other(folder, _read_settings(folder), self._settings)
+            self.results = {(result.question, result.seed): result for result in _read_results(folder)}
+        elif folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
+            raise BadBench(
+                f"a benchmark cannot be kept in '{folder}'; got a folder with other things in it, allowed a new or an "
+                f"empty one, or that of a benchmark; choose another"
+            )
+
+    def begin(self) -> None:
+        """Make the folder and write the settings, unless they are there: before anything else is put into it."""
+        if not (self.folder / _SETTINGS).is_file():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_file(self.folder / _SETTINGS, json.dumps(self._settings, indent=1) + "\n")
+
+    def add(self, results: Iterable[Result]) -> None:
+        """Append results; they are on the disk when this returns."""
+        self.begin()
+        results = list(results)
+        text = "".join(json.dumps(result.as_dict()) + "\n" for result in results)
+        with (self.folder / _RESULTS).open("a+b") as file:
+            start = "\n" if _is_torn(file) else ""
+            file.write((start + text).encode())
+            file.flush()
+            os.fsync(file.fileno())
+        self.results |= {(result.question, result.seed): result for result in results}
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a file at once: whoever reads it sees it as it was, or whole."""
+    part = path.with_name(f".{path.name}.{uuid4().hex}.partial")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def _is_torn(file: Any) -> bool:
+    """Whether the last line has no end."""
+    if file.seek(0, os.SEEK_END) == 0:
+        return False
+    file.seek(-1, os.SEEK_END)
+    return bool(file.read(1) != b"\n")
+
+
+def _read_settings(folder: Path) -> dict[str, Any]:
+    try:
+        read = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
+    except ValueError:
+        read = None
+    if not isinstance(read, dict):
+        raise BadBench(
+            f"the settings of a benchmark cannot be read; got '{folder / _SETTINGS}', allowed what a benchmark wrote; "
+            f"choose another folder"
+        )
+    return read
+
+
+def _read_results(folder: Path) -> Iterable[Result]:
+    path = folder / _RESULTS
+    lines = path.read_bytes().split(b"\n") if path.is_file() else []
+    for number, line in enumerate(lines, 1):
+        try:
+            read = json.loads(line)
+        except ValueError:  # torn, or empty
+            continue
+        try:
+            yield Result.from_dict(read)
+        except (TypeError, KeyError) as error:
+            raise BadBench(
+                f"line {number} of '{path}' is no result; got {line[:40].decode(errors='replace')!r}, allowed what a "
+                f"benchmark wrote; remove the line"
+            ) from error
+
+
+def _refuse_other(folder: Path, there: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Name the first difference; what is long is only said to differ."""
+    for name, value in wanted.items():
+        if name in _MAY_DIFFER or there.get(name) == value:
+            continue
+        was = there.get(name)
+        shown = f"{name} {_short(value)}, allowed {_short(was)}"
+        if isinstance(value, (dict, list)) or isinstance(was, (dict, list)):
+            shown = f"another {name.removesuffix('_sha256')}, allowed the same"
+        raise OtherBench(
+            f"the benchmark in '{folder}' was begun with other settings; got {shown}; choose another folder, or remove "
+            f"it to begin again"
+        )
+
+
+def _short(value: object) -> str:
+    return repr(value) if isinstance(value, str) else str(value)

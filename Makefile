@@ -8,7 +8,7 @@ DOCS   := $(VENV)/.dit-lens-docs-installed
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test slow check bench docs clean
+.PHONY: help setup demo test slow check bench anatomy docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1 \t/' | expand -t 16
@@ -30,7 +30,7 @@ demo: $(STAMP)  ## trace tiny-wan on puzzles, draw what it did; ARGS="--out runs
 test: $(STAMP)  ## run the tests but for the slow ones, on up to four cores; ARGS="-k cli -n 0" goes to pytest
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 -m "not slow" $(ARGS)
 
-slow: $(STAMP)  ## run the tests that take long: a hundred kills, full-size memory
+slow: $(STAMP)  ## run the tests that take long: a hundred kills, full-size memory, every family under every scheduler
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
 check: $(STAMP)  ## formatting, lint, types, import rules
@@ -41,6 +41,9 @@ check: $(STAMP)  ## formatting, lint, types, import rules
 
 bench: $(STAMP)  ## measure what a trace costs here; ARGS="--quick" tries it, "--out docs/performance" renews the docs
 	$(BIN)/python tests/benchmarks/bench.py $(ARGS)
+
+anatomy: $(STAMP)  ## measure what tiny-wan does, renew docs/tiny-wan.md; ARGS="--quick" tries it
+	PYTHONPATH=docs $(BIN)/python -m anatomy $(ARGS)
 
 docs: $(DOCS)  ## build the documentation into docs/_build
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build

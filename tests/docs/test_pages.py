@@ -25,7 +25,7 @@ TABLES = {"tracing": ("model", "words", "threads", "rounds"), "kernel": ("tokens
 
 
 def test_every_page_is_in_the_table_of_contents() -> None:
-    listed = re.findall(r"^\w+$", PAGES["index.md"].partition("{toctree}")[2], flags=re.MULTILINE)
+    listed = re.findall(r"^[\w-]+$", PAGES["index.md"].partition("{toctree}")[2], flags=re.MULTILINE)
     assert {name for name in PAGES if name != "index.md"} == {f"{name}.md" for name in listed}
 
 

@@ -1,0 +1,80 @@
+"""Many puzzles in one batch, with the clean video that the model believes in at every step.
+
+``lens.trace_batch`` runs several seeds or prompts of one picture, but no two pictures; the tables here need hundreds of
+puzzles. So they are drawn by the batched sampler that also measures the model while it is trained (a test holds it
+equal to the pipeline), and a scheduler that keeps x0 as it goes by stands in for the pipeline's own: the same formula
+as the site ``x0.guided``, and the draw itself is untouched.
+
+Shapes: B batch (one puzzle a row), Z latent channels, f latent frames, h, w latent height and width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from anatomy.model import load
+from dit_lens.puzzles import Puzzle
+from dit_lens.tiny.train.measure import decode_batch, generate_batch
+
+__all__ = ["BATCH", "Cut", "Video", "decode", "draw", "draw_watched"]
+
+BATCH = 16
+Video = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A puzzle of which only the first frames are asked for."""
+
+    puzzle: Puzzle
+    frames: int
+
+    @property
+    def prompt(self) -> str:
+        """The puzzle's own."""
+        return self.puzzle.prompt
+
+    def clip(self) -> Video:
+        """The beginning of the puzzle's clip."""
+        return np.asarray(self.puzzle.clip()[: self.frames])
+
+
+def draw_watched(
+    puzzles: Sequence[Puzzle | Cut], steps: int, guidance: float, seed: int
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Final latents and the guided x0 of every step, each (B, Z, f, h, w); row b starts from seed ``seed + b``."""
+    pipeline, seen = load().pipeline, list[torch.Tensor]()
+    watching = _watching(type(pipeline.scheduler), seen).from_config(pipeline.scheduler.config)
+    names = ("vae", "encode_prompt", "transformer", "transformer_2", "config")
+    stand_in = SimpleNamespace(scheduler=watching, **{name: getattr(pipeline, name) for name in names})
+    final_BZfhw, _ = generate_batch(stand_in, list(puzzles), steps, guidance, seed)  # type: ignore[arg-type]
+    return final_BZfhw, seen
+
+
+def draw(puzzles: Sequence[Puzzle | Cut], steps: int, guidance: float, seed: int) -> list[Video]:
+    """The decoded videos alone."""
+    return decode(draw_watched(puzzles, steps, guidance, seed)[0])
+
+
+def decode(latents_BZfhw: torch.Tensor) -> list[Video]:
+    """Decoded pixels of every row, uint8 (F, H, W, 3)."""
+    return decode_batch(load().pipeline, latents_BZfhw)
+
+
+def _watching(kind: type[Any], seen: list[torch.Tensor]) -> type[Any]:
+    """A scheduler class that is ``kind`` and keeps x0 of each step in ``seen``."""
+
+    class Watching(kind):  # type: ignore[misc]
+        def step(self, model_output: torch.Tensor, timestep: Any, sample: torch.Tensor, **options: Any) -> Any:
+            """Keep where the velocity points to, then step as ever."""
+            seen.append(sample - self.sigmas[len(seen)] * model_output)
+            return super().step(model_output, timestep, sample, **options)
+
+    return Watching

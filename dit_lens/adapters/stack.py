@@ -132,6 +132,8 @@ class Stack:
             values = values[:, -frames * tokens :]
         elif self.text == "suffix":
             values = values[:, : frames * tokens]
+        if values.ndim == 3 and values.shape[1] == frames * tokens:  # einops takes longer than many a reduction
+            return values.view(-1, frames, tokens, values.shape[2])
         return rearrange(values, "b (f n) c -> b f n c", f=frames, n=tokens)
 
     def with_frames(self, values: torch.Tensor, frames_BFNC: torch.Tensor) -> torch.Tensor:

@@ -17,10 +17,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy.typing as npt
 import torch
@@ -38,7 +37,7 @@ _OVERHEAD = 1024
 """Counted for every entry besides its values, so that a queue of many small events is bounded as well."""
 
 _MANY = 2**20
-"""So many bytes are worth waking the thread for; and a quarter of a queue that is smaller."""
+"""So many bytes are worth waking the thread for, and are taken at a time; or a quarter of a queue that is smaller."""
 _LINGER = 0.1
 """Seconds after which it looks for fewer."""
 
@@ -108,6 +107,10 @@ def _wait(moved: Any, source: torch.Tensor, host: torch.Tensor) -> torch.Tensor:
     return host
 
 
+def _as_it_is(tensor: torch.Tensor) -> Landed:
+    return lambda: tensor
+
+
 def _by_device() -> Copier:
     aside = SideStream()
     return lambda tensor: aside(tensor) if tensor.is_cuda else copy_now(tensor)
@@ -143,9 +146,8 @@ def stored_values(host: torch.Tensor, encoding: str = "exact") -> npt.NDArray[An
     return values
 
 
-@dataclass(frozen=True)
-class _Entry:
-    do: Callable[[], None]
+class _Entry(NamedTuple):
+    do: Callable[[], object]
     cost: int
 
 
@@ -184,6 +186,7 @@ class Flow:
         self._changed = threading.Condition()
         self._entries: deque[_Entry] = deque()
         self._writers: dict[int, TraceWriter] = {}
+        self._many = min(_MANY, limit_bytes // 4)
         self._queued, self._unseen = 0, math.inf
         self._thread: threading.Thread | None = None
         self._stopping = False
@@ -191,7 +194,14 @@ class Flow:
         self._traceback: TracebackType | None = None
 
     def put(
-        self, writer: TraceWriter, array: str, event: Mapping[str, Term], tensor: torch.Tensor, encoding: str = "exact"
+        self,
+        writer: TraceWriter,
+        array: str,
+        event: Mapping[str, Term],
+        tensor: torch.Tensor,
+        encoding: str = "exact",
+        *,
+        owned: bool = False,
     ) -> None:
         """Take a copy of an event's values, to be written in its turn; waits while the queue is full.
 
@@ -200,10 +210,13 @@ class Flow:
         writer : TraceWriter
         array : str
         event : mapping
+            Must not change any more.
         tensor : torch.Tensor
             On any device; it may be overwritten when this returns.
         encoding : str
             Of the array, see `stored_values`.
+        owned : bool
+            Nobody will change the tensor any more, so on the host it need not be copied.
 
         Raises
         ------
@@ -212,9 +225,10 @@ class Flow:
         Exception
             Whatever ended the thread.
         """
-        size = tensor.element_size() * tensor.numel()
-        self._enter(size, lambda: partial(self._write, writer, array, dict(event), self._copy(tensor), encoding))
-        self.bytes += size
+        cost = self._make_room(tensor.nbytes)
+        landed = _as_it_is(tensor) if owned and tensor.is_cpu else self._copy(tensor)
+        self._append(partial(self._write, writer, array, event, landed, encoding), cost)
+        self.bytes += tensor.nbytes
         self.events += 1
 
     def hand_over(self, tensor: torch.Tensor, function: Callable[[torch.Tensor], object]) -> None:
@@ -234,8 +248,8 @@ class Flow:
         Exception
             Whatever ended the thread.
         """
-        size = tensor.element_size() * tensor.numel()
-        self._enter(size, lambda: partial(_with_landed, function, self._copy(tensor)))
+        cost = self._make_room(tensor.nbytes)
+        self._append(partial(_with_landed, function, self._copy(tensor)), cost)
 
     def call(self, function: Callable[[], object]) -> None:
         """Have a function called on the thread, in its turn; it must not put anything into the flow.
@@ -247,7 +261,7 @@ class Flow:
         Exception
             Whatever ended the thread.
         """
-        self._enter(0, lambda: lambda: _without_result(function))
+        self._append(function, self._make_room(0))
 
     def drain(self) -> None:
         """Wait until everything is written, by the threads of the store's writers as well.
@@ -309,32 +323,30 @@ class Flow:
             if writer.status == "running":
                 writer.drain()
 
-    def _enter(self, size: int, make: Callable[[], Callable[[], None]]) -> None:
-        """Wait for room before the copy is made, so that no more is ever held than is allowed."""
+    def _make_room(self, size: int) -> int:
+        """Wait for room before a copy is made, so that no more is ever held than is allowed: one thread alone puts."""
         cost = size + _OVERHEAD
-        self._reserve(cost)
-        try:
-            entry = _Entry(make(), cost)
-        except BaseException:
-            self._release(cost)
-            raise
-        with self._changed:
-            self._entries.append(entry)
-            if self._queued >= min(_MANY, self.limit_bytes // 4):
-                self._changed.notify_all()
+        if not self._has_room(cost):
+            self._wait_for_room(cost)
+        self._check()
+        return cost
 
-    def _reserve(self, cost: int) -> None:
-        with self._changed:
-            if not self._has_room(cost):
-                start = time.perf_counter()
+    def _wait_for_room(self, cost: int) -> None:
+        start = time.perf_counter()
+        try:
+            with self._changed:
                 self._changed.notify_all()
-                try:
-                    self._changed.wait_for(lambda: self._has_room(cost) or self._broken)
-                finally:
-                    self.waited += time.perf_counter() - start
-            self._check()
+                self._changed.wait_for(lambda: self._has_room(cost) or self._broken)
+        finally:
+            self.waited += time.perf_counter() - start
+
+    def _append(self, do: Callable[[], object], cost: int) -> None:
+        with self._changed:
+            self._entries.append(_Entry(do, cost))
             self._queued += cost
             self.peak = max(self.peak, self._queued)
+            if self._queued >= self._many:
+                self._changed.notify_all()
 
     def _has_room(self, cost: int) -> bool:
         return not self._queued or self._queued + cost <= self.limit_bytes
@@ -345,27 +357,34 @@ class Flow:
             self._changed.notify_all()
 
     def _run(self) -> None:
-        while self._do_next():  # the entry must be gone before the next is waited for
+        while self._do_next():  # the entries must be gone before the next are waited for
             pass
 
     def _do_next(self) -> bool:
-        entry = self._next()
-        if entry is None:
-            return False
+        entries = self._next()
         try:
             with naming_full_disk(self._guard.path if self._guard else None):
-                entry.do()
+                for entry in entries:
+                    if self._stopping:
+                        break
+                    entry.do()
         except BaseException as error:  # whatever it is, it belongs to the thread that waits
             self._give_up(error)
             return False
-        self._release(entry.cost)
-        return True
+        self._release(sum(entry.cost for entry in entries))
+        return not self._stopping
 
-    def _next(self) -> _Entry | None:
+    def _next(self) -> list[_Entry]:
+        """What waits, in its order, up to about ``_MANY`` bytes."""
+        entries: list[_Entry] = []
         with self._changed:
             while not self._entries and not self._stopping:
                 self._changed.wait(_LINGER)
-            return None if self._stopping else self._entries.popleft()
+            size = 0
+            while self._entries and (not entries or size + self._entries[0].cost <= self._many):
+                entries.append(self._entries.popleft())
+                size += entries[-1].cost
+        return entries
 
     def _give_up(self, error: BaseException) -> None:
         with self._changed:
@@ -382,7 +401,7 @@ class Flow:
             self._thread.join()
         self._thread, self._queued = None, 0
 
-    def _write(self, writer: TraceWriter, array: str, event: dict[str, Term], landed: Landed, encoding: str) -> None:
+    def _write(self, writer: TraceWriter, array: str, event: Mapping[str, Term], landed: Landed, encoding: str) -> None:
         values = stored_values(landed(), encoding)
         self._look(writer, values.nbytes)
         self._writers[id(writer)] = writer
@@ -397,7 +416,3 @@ class Flow:
 
 def _with_landed(function: Callable[[torch.Tensor], object], landed: Landed) -> None:
     function(landed())
-
-
-def _without_result(function: Callable[[], object]) -> None:
-    function()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import torch
 
+from dit_lens.engine.precision import full_precision
 from dit_lens.engine.statistics import row_chunks
 
 __all__ = ["grams", "project"]
@@ -29,8 +30,9 @@ def project(rows_NHC: torch.Tensor, matrix_CK: torch.Tensor) -> torch.Tensor:
     """
     shape = (*rows_NHC.shape[:-1], matrix_CK.shape[1])
     out_NHK = torch.empty(shape, dtype=torch.float32, device=rows_NHC.device)
-    for piece in row_chunks(rows_NHC):
-        torch.matmul(rows_NHC[piece].to(torch.float32), matrix_CK, out=out_NHK[piece])
+    with full_precision(rows_NHC.device.type):
+        for piece in row_chunks(rows_NHC):
+            torch.matmul(rows_NHC[piece].to(torch.float32), matrix_CK, out=out_NHK[piece])
     return out_NHK
 
 
@@ -63,5 +65,6 @@ def grams(rows_NHC: torch.Tensor, tokens_MB: torch.Tensor) -> torch.Tensor:
         some_NHC = rows_NHC.index_select(0, some_MB.flatten()).to(torch.float32)
         rows_HMBC = some_NHC.reshape(*some_MB.shape, kept, channels).permute(2, 0, 1, 3)
         rows_HMBC -= rows_HMBC.mean(2, keepdim=True)  # a copy already
-        out_HMBB[:, start : start + step] = rows_HMBC @ rows_HMBC.mT
+        with full_precision(rows_HMBC.device.type):
+            out_HMBB[:, start : start + step] = rows_HMBC @ rows_HMBC.mT
     return out_HMBB

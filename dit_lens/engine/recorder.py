@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial, reduce
 
 import torch
@@ -39,12 +39,20 @@ _PROBABILITIES = {"attn1.frames": frames_attention, "attn1.rows": rows_attention
 
 @dataclass(frozen=True)
 class _Sink:
-    """One array that one address fills."""
+    """One array that is filled, and the dtypes in which it came."""
 
     array: str
-    event: dict[str, Term]
     reducer: Reducer
     encoding: str
+    dtypes: set[torch.dtype] = field(default_factory=set)
+
+
+@dataclass
+class _Expected:
+    """What an address that must come fills, and whether it came; that of a step itself fills nothing."""
+
+    fills: list[tuple[_Sink, dict[str, Term]]] = field(default_factory=list)
+    seen: bool = False
 
 
 class Recorder:
@@ -62,26 +70,27 @@ class Recorder:
     def __init__(self, writer: TraceWriter, captures: Sequence[Resolved], layout: Layout, flow: Flow) -> None:
         self._writer, self._flow = writer, flow
         self._layout = layout
-        self._sinks: dict[Address, list[_Sink]] = {}
+        self._sinks: list[_Sink] = []
+        self._expected: dict[Address, _Expected] = {}
         for resolved in captures:
-            reducer, encoding = Reducer(resolved, layout), encoding_of(resolved.capture)
+            sink = _Sink(resolved.capture.array, Reducer(resolved, layout), encoding_of(resolved.capture))
+            self._sinks.append(sink)
             for address, event in resolved.events(layout):
-                self._sinks.setdefault(address, []).append(_Sink(resolved.capture.array, event, reducer, encoding))
+                self._expected.setdefault(address, _Expected()).fills.append((sink, event))
         self._captured_steps = {int(step) for resolved in captures for step in resolved.labels["step"]}
-        self._seen: set[Address] = set()
-        self._shapes = {site: _shape(site, layout) for site in {address.site for address in self._sinks}}
-        self._dtypes: dict[str, set[torch.dtype]] = {}
+        self._shapes = {site: _shape(site, layout) for site in {address.site for address in self._expected}}
+        self._clock = {_clock_address(expert, step): _Expected() for step, expert in enumerate(layout.experts)}
         self._steps: dict[int, dict[str, float | str]] = {}
         self._planned = planned_steps(layout)
 
     @property
     def sites(self) -> frozenset[str]:
         """The sites that any capture asks for."""
-        return frozenset(address.site for address in self._sinks)
+        return frozenset(self._shapes)
 
     def wants(self, address: Address) -> bool:
         """Whether any capture asks for an address."""
-        return address in self._sinks
+        return address in self._expected
 
     def record(self, address: Address, tensor: torch.Tensor) -> None:
         """Take what is at an address: a layer's (F, N, C), or a latent's (C, F, H, W).
@@ -91,13 +100,13 @@ class Recorder:
         UnexpectedVisit
             If it came before, or has another shape than the plan.
         """
-        sinks = self._sinks.get(address)
-        if sinks is None:
+        expected = self._expected.get(address)
+        if expected is None:
             return
-        self._visit(address)
+        _visit(address, expected)
         check_shape(address, tensor, self._shapes[address.site])
-        for sink in self._open(address, tensor.dtype):
-            self._put(sink, sink.reducer.select(tensor))
+        for sink, event in self._open(address, expected, tensor.dtype):
+            self._put(sink, event, sink.reducer.select(tensor))
 
     def record_attention(self, address: Address, call: AttentionCall) -> None:
         """Take one attention of which probabilities are wanted; only the chosen rows of its map are ever computed.
@@ -107,22 +116,27 @@ class Recorder:
         UnexpectedVisit
             If it came before, or is over another number of tokens of the prompt than the plan.
         """
-        self._visit(address)
+        expected = self._expected[address]
+        _visit(address, expected)
         if address.site == "attn2.words":
             check_shape(address, call.k_HMD[0, :, 0], (self._layout.text_tokens,), "text_tokens")
-        for sink in self._open(address, call.q_HND.dtype):
+        for sink, event in self._open(address, expected, call.q_HND.dtype):
             at = sink.reducer.positions
             values = _PROBABILITIES[address.site](call, self._layout.tokens, at["frame"], at["token"], at["head"])
-            self._put(sink, values)
+            self._put(sink, event, values)
 
-    def _open(self, address: Address, dtype: torch.dtype) -> Sequence[_Sink]:
-        """The arrays that an address fills now: none, if an earlier run did."""
-        for sink in self._sinks[address]:
-            self._dtypes.setdefault(sink.array, set()).add(dtype)
-        return () if address.step < self._writer.kept_steps else self._sinks[address]
+    def _open(
+        self, address: Address, expected: _Expected, dtype: torch.dtype
+    ) -> Sequence[tuple[_Sink, dict[str, Term]]]:
+        """What an address fills now: nothing, if an earlier run did."""
+        for sink, _ in expected.fills:
+            sink.dtypes.add(dtype)
+        return () if address.step < self._writer.kept_steps else expected.fills
 
-    def _put(self, sink: _Sink, selected: torch.Tensor) -> None:
-        self._flow.put(self._writer, sink.array, sink.event, sink.reducer.reduce(selected), sink.encoding)
+    def _put(self, sink: _Sink, event: dict[str, Term], selected: torch.Tensor) -> None:
+        reducer = sink.reducer
+        reduced = reducer.reduce(selected)
+        self._flow.put(self._writer, sink.array, event, reduced, sink.encoding, owned=reducer.makes_anew)
 
     def note_latents(self, step: int, latents: torch.Tensor) -> None:
         """Take the latents that a step starts from; after the last step, those that it left.
@@ -137,7 +151,8 @@ class Recorder:
 
     def mark_step(self, step: int, expert: str, sigma: float, timestep: float) -> None:
         """Take what the scheduler reports of a step; what the plan said is in the store already."""
-        self._visit(Address(expert, None, step, None, CLOCK_SITE))
+        address = _clock_address(expert, step)
+        _visit(address, self._clock.setdefault(address, _Expected()))
         facts: dict[str, float | str] = {"sigma": sigma, "timestep": timestep, "expert": expert}
         self._steps[step] = facts
         if step in self._captured_steps:
@@ -154,7 +169,7 @@ class Recorder:
     @property
     def source_dtypes(self) -> dict[str, str]:
         """The dtype in which each array came; the widest, if it came in several (some schedulers change it)."""
-        widest = {array: reduce(torch.promote_types, dtypes) for array, dtypes in self._dtypes.items()}
+        widest = {sink.array: reduce(torch.promote_types, sink.dtypes) for sink in self._sinks if sink.dtypes}
         return {array: str(dtype).removeprefix("torch.") for array, dtype in widest.items()}
 
     def finish(self) -> None:
@@ -166,8 +181,8 @@ class Recorder:
 
     def missing(self) -> tuple[Address, ...]:
         """Every expected address that has not come, in the order of the run."""
-        clock = (Address(expert, None, step, None, CLOCK_SITE) for step, expert in enumerate(self._layout.experts))
-        return tuple(sorted({*self._sinks, *clock} - self._seen))
+        every = {**self._expected, **self._clock}
+        return tuple(sorted(address for address, expected in every.items() if not expected.seen))
 
     def check(self) -> None:
         """Raise ``IncompleteTrace`` if anything is missing, and name it."""
@@ -176,7 +191,7 @@ class Recorder:
             return
         named = ", ".join(str(address) for address in missing[:_NAMED_AT_MOST])
         more = len(missing) - _NAMED_AT_MOST
-        expected = len(self._sinks) + self._layout.steps
+        expected = len(self._expected) + self._layout.steps
         raise IncompleteTrace(
             f"trace '{self._writer.trace_id}' is not complete; got {expected - len(missing)} of {expected} addresses, "
             f"missing {named}"
@@ -185,14 +200,19 @@ class Recorder:
             missing,
         )
 
-    def _visit(self, address: Address) -> None:
-        if address in self._seen:
-            raise UnexpectedVisit(
-                f"the run came to an address twice; got {address} again, allowed once; "
-                "trace a pipeline that calls every layer once a branch and step",
-                (address,),
-            )
-        self._seen.add(address)
+
+def _visit(address: Address, expected: _Expected) -> None:
+    if expected.seen:
+        raise UnexpectedVisit(
+            f"the run came to an address twice; got {address} again, allowed once; "
+            "trace a pipeline that calls every layer once a branch and step",
+            (address,),
+        )
+    expected.seen = True
+
+
+def _clock_address(expert: str, step: int) -> Address:
+    return Address(expert, None, step, None, CLOCK_SITE)
 
 
 def check_shape(
@@ -212,7 +232,7 @@ def check_shape(
     ...
     dit_lens.engine.errors.UnexpectedVisit: ...transformer/step 0/latent; got (2, 3), allowed (2, 4); ...
     """
-    if tuple(tensor.shape) != planned:
+    if tensor.shape != planned:
         raise UnexpectedVisit(
             f"the run came with another shape than planned to {address}; got {tuple(tensor.shape)}, allowed {planned}; "
             f"correct the adapter's {wrong}",

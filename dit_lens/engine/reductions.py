@@ -21,7 +21,6 @@ from dit_lens.captures import SITES, Resolved
 from dit_lens.engine import draws
 from dit_lens.engine.errors import BeyondFloat16
 from dit_lens.engine.layout import Layout
-from dit_lens.engine.precision import full_precision
 from dit_lens.engine.projections import grams, project
 from dit_lens.engine.statistics import energy, mean, std, top
 from dit_lens.reductions import read_axes, read_batches
@@ -41,6 +40,8 @@ class Reducer:
     ----------
     positions : dict of str to tuple of int
         Where the chosen labels lie along each of the site's dimensions.
+    makes_anew : bool
+        Whether what ``reduce`` gives never shares memory with what it is given.
 
     Examples
     --------
@@ -62,6 +63,7 @@ class Reducer:
             for dim, labels in resolved.chosen.items()
         }
         self._partial = {dim for dim, at in self.positions.items() if len(at) != len(whole[dim])}
+        self.makes_anew = capture.reduction != "raw"
         self._made: dict[tuple[str, torch.device], torch.Tensor] = {}
 
     def __call__(self, values: torch.Tensor) -> torch.Tensor:
@@ -105,8 +107,7 @@ class Reducer:
         ------
         BeyondFloat16
         """
-        with torch.no_grad(), full_precision(values.device.type):
-            return self._round(self._reduced(values.detach()))
+        return self._round(self._reduced(values.detach() if values.requires_grad else values))
 
     def _reduced(self, values: torch.Tensor) -> torch.Tensor:
         name, argument = self._capture.reduction, self._capture.argument
@@ -156,7 +157,7 @@ class Reducer:
             return values.to(torch.bfloat16).view(torch.uint16)
         if dtype == "float16":
             return _as_float16(values, self._capture.array)
-        return values if values.dtype == torch.bfloat16 else values.to(torch.float32)
+        return values if values.dtype in (torch.float32, torch.bfloat16) else values.to(torch.float32)
 
 
 def _make(name: str, numbers: Sequence[int]) -> npt.NDArray[Any]:

@@ -9,7 +9,8 @@ Shapes: B rows of the batch, F frames, N tokens of a frame, C channels; H heads,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from typing import Any
 
 import torch
@@ -174,18 +175,18 @@ class Watch:
         return {**own, address(None, None, "x0.guided"): guided}
 
     def _record_tokens(self, number: int, kind: Stack, site: str, values: torch.Tensor) -> None:
-        grid, channels = self._layout.tokens, self._layout.channels
-        planned = f"{len(self.clock.rows)} rows of {grid[0] * grid[1] * grid[2]} tokens and {channels} channels"
+        grid = self._layout.tokens
         try:
             frames_BFNC = kind.frames(values, grid)
         except EinopsError:
-            address = self.clock.address(None, number, site)
+            address, channels = self.clock.address(None, number, site), self._layout.channels
             raise UnexpectedVisit(
                 f"the run came with another shape than planned to {address}; got {tuple(values.shape)}, allowed "
-                f"{planned}; correct the adapter's grid, or the fold and text of its stack",
+                f"{len(self.clock.rows)} rows of {prod(grid)} tokens and {channels} channels; correct the adapter's "
+                f"grid, or the fold and text of its stack",
                 (address,),
             ) from None
-        for row, recorder, branch in self._rows(len(frames_BFNC)):
+        for row, recorder, branch in self._rows(frames_BFNC.shape[0]):
             recorder.record(self.clock.address(branch, number, site), frames_BFNC[row])
 
     def _record_attention(self, recorder: Recorder, address: Address, call: AttentionCall) -> None:
@@ -210,8 +211,8 @@ class Watch:
                 (address,),
             ) from None
 
-    def _rows(self, rows: int) -> Iterator[tuple[int, Recorder, str]]:
-        """Every row of a batch with its recorder and branch."""
+    def _rows(self, rows: int) -> list[tuple[int, Recorder, str]]:
+        """Every row of a batch that is recorded, with its recorder and branch."""
         if rows != len(self.clock.rows):
             known = ", ".join(f"{branch} of sample {sample}" for branch, sample in self.clock.rows)
             at = self.clock.address(None, None, "velocity")
@@ -219,8 +220,8 @@ class Watch:
                 f"the batch does not fit the branches at {at}; got {rows} rows, "
                 f"allowed {len(self.clock.rows)} ({known}); generate one video at a time, or trace a batch of requests"
             )
-        every = ((row, self._recorders[sample], branch) for row, (branch, sample) in enumerate(self.clock.rows))
-        return ((row, recorder, branch) for row, recorder, branch in every if recorder is not None)
+        every = enumerate(self.clock.rows)
+        return [(row, one, branch) for row, (branch, sample) in every if (one := self._recorders[sample]) is not None]
 
 
 def _first(output: Any) -> torch.Tensor:

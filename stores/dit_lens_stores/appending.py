@@ -45,7 +45,7 @@ class Appender:
         self._handle, self._beside = file.fileno(), beside
         self._gathered: list[_Chunk] = []
         self._bytes = self._seen = 0
-        self._queue: Queue[list[_Chunk] | None] = Queue(_WAITING)
+        self._queue: Queue[list[_Chunk] | None]
         self._thread: Thread | None = None
         self._error: BaseException | None = None
         self._dropping = False
@@ -89,6 +89,7 @@ class Appender:
             _write(self._handle, chunks)
             return
         if self._thread is None:
+            self._queue = Queue(_WAITING)
             self._thread = Thread(target=self._run, name="dit-lens-file")
             self._thread.start()
         if self._error is not None:

@@ -146,7 +146,7 @@ class Claim:
 
     def __init__(self, path: Path, trace_id: str) -> None:
         self.path, self.trace_id, self.lost = path, trace_id, False
-        self._token = uuid4().hex
+        self._token, self._node = uuid4().hex, path / trace_id / "zarr.json"
         self._let_go: finalize[..., Any] | None = None
 
     def take(self) -> None:
@@ -205,15 +205,25 @@ class Claim:
             If another writer has begun the trace again, or its folder is gone.
         """
         with locked(self.path, alone):
-            attributes = read_attributes(self.path / self.trace_id)
-            if attributes is None:
-                raise StoreError(
-                    f"writing trace '{self.trace_id}' stopped in '{self.path}'; got no group of that name any more, "
-                    f"allowed the one that was begun; begin the trace again"
-                )
-            self.lost = self.lost or attributes.get(_TOKEN) != self._token
+            if not self._is_marked():
+                self._check_there()
+                self.lost = True
             self.check_not_lost()
             yield
+
+    def _is_marked(self) -> bool:
+        """Whether this writer's token is in the trace's group; it is random, and stands nowhere else."""
+        try:
+            return self._token.encode() in self._node.read_bytes()
+        except OSError:
+            return False
+
+    def _check_there(self) -> None:
+        if read_attributes(self._node.parent) is None:
+            raise StoreError(
+                f"writing trace '{self.trace_id}' stopped in '{self.path}'; got no group of that name any more, "
+                f"allowed the one that was begun; begin the trace again"
+            )
 
     def give_up(self, group: zarr.Group, attributes: dict[str, Any]) -> None:
         """Set the trace's last attributes and take the token away, in one write; the caller holds the claim.

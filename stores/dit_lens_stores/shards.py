@@ -107,6 +107,8 @@ class ArrayWriter:
         self._marks = first_marks(spec, labels)
         place = {dim: {label: i for i, label in enumerate(labels[dim])} for dim in spec.dims}
         self._position = {dim: {label: place[dim][label] for label in spec.labels[dim]} for dim in spec.dims}
+        self._event_dims, self._event_shape = set(spec.event_dims), spec.event_shape
+        self._stored_dtype = np.dtype(spec.stored_dtype)
         self._own = [tuple(self._position[dim].values()) for dim in spec.value_dims]
         self._tiles = Tiles(layout, len(spec.event_dims), self._own, spec.stored_dtype, spec.fill)
         self._sink = sink_of(array, layout, ChunkCoder(blosc_options(spec), spec.checksum, spec.stored_dtype), fsync)
@@ -166,7 +168,7 @@ class ArrayWriter:
         return [event for event in self.spec.events() if self._locate(event) not in self._taken]
 
     def _locate(self, event: Mapping[str, Label]) -> Positions:
-        if set(event) != set(self.spec.event_dims):
+        if event.keys() != self._event_dims:
             raise StoreError(
                 f"write to '{self.spec.name}' needs its event dimensions; got {sorted(event)}, allowed exactly "
                 f"{sorted(self.spec.event_dims)}; name each of them once"
@@ -186,25 +188,29 @@ class ArrayWriter:
 
     def _coded(self, event: Mapping[str, Label], given: Values, owned: bool) -> Values:
         """Check an event's values and turn them into what is stored, in memory of their own and without gaps."""
-        given, where = np.asarray(given), f"write of {name_event(self.spec.name, event)}"
-        if given.shape != self.spec.event_shape:
+        if given.shape != self._event_shape:
             dims = ", ".join(self.spec.value_dims)
             raise StoreError(
-                f"{where} has another shape; got {given.shape}, allowed {self.spec.event_shape} ({dims}); "
+                f"{self._write_of(event)} has another shape; got {given.shape}, allowed {self._event_shape} ({dims}); "
                 f"select the capture's own labels before writing"
             )
         values = given
         if given.dtype == np.uint16 and self.spec.dtype == "float32":  # bit patterns of bfloat16
             values = given if self.spec.encoding in ("exact", "bits") else decode(given, "bits")
-        elif given.dtype != self.spec.stored_dtype:
+        elif given.dtype != self._stored_dtype:
             if not np.can_cast(given.dtype, self.spec.dtype, "safe"):
                 raise StoreError(
-                    f"{where} would lose values; got {given.dtype}, allowed {self.spec.dtype} or narrower; "
-                    f"convert it before writing"
+                    f"{self._write_of(event)} would lose values; got {given.dtype}, allowed {self.spec.dtype} or "
+                    f"narrower; convert it before writing"
                 )
             values = given.astype(self.spec.dtype, copy=False)
-        coded = np.ascontiguousarray(encode(values, self.spec.encoding, where)).reshape(given.shape)
-        return coded.copy() if np.may_share_memory(coded, given) and not owned else coded
+        if self.spec.encoding != "exact":
+            values = encode(values, self.spec.encoding, self._write_of(event))
+        coded = np.ascontiguousarray(values).reshape(given.shape)
+        return coded if owned or not np.may_share_memory(coded, given) else coded.copy()
+
+    def _write_of(self, event: Mapping[str, Label]) -> str:
+        return f"write of {name_event(self.spec.name, event)}"
 
     def _shard_of(self, at: Positions) -> Positions:
         return tuple(position // size for position, size in zip(at, self._layout.shard, strict=False))

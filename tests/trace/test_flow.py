@@ -355,6 +355,21 @@ def test_what_leaves_a_cuda_device_is_what_was_there_when_it_was_put(tmp_path: P
     check_complete(tmp_path / "a.zarr")
 
 
+@pytest.mark.parametrize("owned", [False, True])
+def test_what_nobody_will_change_is_not_copied(writer: TraceWriter, owned: bool) -> None:
+    copied: list[torch.Tensor] = []
+
+    def noting(tensor: torch.Tensor) -> Landed:
+        copied.append(tensor)
+        return copy_now(tensor)
+
+    with Flow(copier=noting) as flow:
+        flow.put(writer, "x", {"step": 0, "layer": 0}, values(0, 0), owned=owned)
+    assert len(copied) == (not owned)
+    assert writer.holds("x", {"step": 0, "layer": 0})
+    writer.fail("enough")
+
+
 @pytest.mark.parametrize(
     ("dtype", "encoding", "expected"),
     [

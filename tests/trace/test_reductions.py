@@ -400,6 +400,16 @@ def test_the_precision_of_the_users_products_changes_nothing(precision):
             torch.set_float32_matmul_precision("highest")
 
 
+def test_what_is_made_anew_shares_no_memory():
+    values = event("block.out")
+    for reduction, argument in ARGUMENTS.items():
+        one, taken = reducer(f"block.out:{reduction}{argument}"), values.clone()
+        reduced = one(taken)
+        before = reduced.clone()
+        taken.fill_(7.0)
+        assert one.makes_anew == torch.equal(reduced, before), reduction
+
+
 def test_gradients_stay_behind():
     values = event("block.out").requires_grad_()
     for reduction, argument in ARGUMENTS.items():

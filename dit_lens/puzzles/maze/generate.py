@@ -17,6 +17,8 @@ from dit_lens.puzzles.maze.variants import VARIANTS, Kind, Variant
 
 __all__ = ["make_maze"]
 
+_SIZES = 0x73697A65  # keeps the draw of a size apart from those of a maze with the same seed
+
 
 def make_maze(seed: int, size: int | None = None, variant: str | None = None, task: Kind = "maze") -> Maze:
     """Make one maze, always the same for the same arguments; ``make_puzzle`` is the same and checks them.
@@ -67,7 +69,7 @@ def make_maze(seed: int, size: int | None = None, variant: str | None = None, ta
 
 
 def _size(seed: int, number: int, variant: Variant) -> int:
-    return int(np.random.default_rng([seed, number]).choice(variant.sizes, p=variant.shares))
+    return int(np.random.default_rng([_SIZES, number, seed]).choice(variant.sizes, p=variant.shares))
 
 
 def _ends(rng: np.random.Generator, size: int, variant: Variant) -> Ends:

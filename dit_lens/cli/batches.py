@@ -41,7 +41,7 @@ def group_units(units: Sequence[Unit], settings: Settings, size: int) -> tuple[G
     --------
     >>> from dit_lens.cli.runs import Settings
     >>> from dit_lens.cli.samples import puzzle_sample, units_of
-    >>> samples = [puzzle_sample("maze", 3, 0), puzzle_sample("fork", 3, 0)]
+    >>> samples = [puzzle_sample("maze", 0, size=3), puzzle_sample("fork", 0, size=3)]
     >>> groups = group_units(units_of(samples, [0, 1, 2]), Settings(steps=2), 2)
     >>> [[unit.seed for unit in group.units] for group in groups]
     [[0, 1], [2], [0, 1], [2]]

@@ -114,7 +114,7 @@ BEFORE_THE_MODEL = {
     ),
     "unknown trace": ("analyze STORE --probe energy --trace maze-3x3-0-seed-7 --out results", "maze-3x3-0-seed-"),
     "a model that cannot be trained": ("models train tiny-wna --out run", "did you mean 'tiny-wan'?"),
-    "an unknown recipe": ("models train tiny-wan --recipe shiped --out run", "did you mean 'shipped'?"),
+    "a device that is not here": ("models train tiny-wan --device cdua --out run", "allowed cpu"),
     "an unknown model to show": ("models show tiny-wna", "did you mean 'tiny-wan'?"),
     "a demo of no steps": ("demo --steps 0 --out out", "--steps cannot be used"),
 }

@@ -61,17 +61,16 @@ def test_the_autoencoder_shows_mazes_and_forks(pipeline: WanImageToVideoPipeline
     [
         ("maze", "plain", 4),
         ("maze", "plain", 6),
-        ("fork", "free", 5),
         ("fork", "free", 7),
     ],
 )
 def test_it_solves_unseen_puzzles(pipeline: WanImageToVideoPipeline, task: str, variant: str, size: int | None) -> None:
-    assert measure_solving(pipeline, [unseen(task, i, variant, size) for i in range(8)]).solved >= 6 / 8
+    assert measure_solving(pipeline, [unseen(task, i, variant, size) for i in range(6)]).solved >= 5 / 6
 
 
 def test_at_a_fork_the_steps_choose(pipeline: WanImageToVideoPipeline) -> None:
-    rates = measure_solving(pipeline, [unseen("fork", i, size=5) for i in range(12)])
-    assert rates.solved >= 9 / 12
+    rates = measure_solving(pipeline, [unseen("fork", i, size=5) for i in range(8)])
+    assert rates.solved >= 6 / 8
     assert rates.first_step <= rates.solved - 0.5, "x0 of step 0 should still be a mixture of both routes"
 
 

@@ -42,15 +42,14 @@ class AutoencoderRecipe:
     """
 
     seed: int = 0
-    stages: tuple[tuple[int, int, int], ...] = ((500, 4, 1), (500, 1, 5), (6000, 1, 17))
-    encoder_steps: int = 5000
+    stages: tuple[tuple[int, int, int], ...] = ((700, 4, 1), (900, 1, 5), (500, 1, 9), (4000, 1, 17))
+    encoder_steps: int = 4200
     muon_lr: float = 3e-2
     adam_lr: float = 3e-3
     warmup: int = 50
     latent_noise: float = 0.1
     rare_weight: float = 4.0
     save_every: int = 250
-    fused: bool = True
 
     @property
     def steps(self) -> int:
@@ -94,7 +93,7 @@ def train_autoencoder(recipe: AutoencoderRecipe, folder: Path, log: RunLog) -> A
     start = _resume(checkpoint, vae, optimisers)
     log.rewind("autoencoder", start)
     began = time.monotonic()
-    with whole_clips(vae, recipe.fused) as clips:
+    with whole_clips(vae) as clips:
         for step in range(start, recipe.steps):
             scale_rates(optimisers, rates, recipe.rate_at(step))
             loss = _train_step(clips, optimisers, recipe, step)

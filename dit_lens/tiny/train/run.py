@@ -55,7 +55,7 @@ class Recipe:
 RECIPES: dict[str, Recipe] = {
     "shipped": Recipe(),
     "quick": Recipe(
-        AutoencoderRecipe(stages=((2, 1, 1), (2, 1, 5)), save_every=4, fused=False),
+        AutoencoderRecipe(stages=((2, 1, 1), (2, 1, 5)), save_every=4),
         DenoiserRecipe(
             steps=(("shared", 2), ("high", 2), ("low", 2)), batch=2, files=1, first_files=1, save_every=1, fused=False
         ),

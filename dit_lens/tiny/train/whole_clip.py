@@ -1,17 +1,16 @@
 """Send whole clips through ``AutoencoderKLWan`` at once, not in chunks of four frames as it does itself.
 
-The chunks save memory at the size of real videos. Here they only multiply the number of small convolutions, and the
-cache that joins them keeps ``torch.compile`` out. Without a cache all modules work on whole clips but the two that
-change the number of frames, which then leave the frames as they are. Their causal convolutions over all frames at once
-give what the chunks give, if the first frame is kept out of them as the first chunk is.
+The chunks save memory at the size of real videos. Here they only multiply the number of small convolutions. Without a
+cache all modules work on whole clips but the two that change the number of frames, which then leave the frames as they
+are. Their causal convolutions over all frames at once give what the chunks give, if the first frame is kept out of
+them as the first chunk is.
 
 Shapes: B batch, C channels, F frames, H height, W width, Z latent channels, f latent frames, h, w latent sizes.
 """
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -23,39 +22,32 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import WanResample
 
 __all__ = ["WholeClips", "whole_clips"]
 
-_Half = Callable[[torch.Tensor], torch.Tensor]
-
 
 @dataclass(frozen=True)
 class WholeClips:
     """An autoencoder that takes whole clips."""
 
     vae: AutoencoderKLWan
-    encoder: _Half
-    decoder: _Half
 
     def encode(self, x_B3FHW: torch.Tensor) -> torch.Tensor:
         """The mode of the latents, (B, Z, f, h, w), not normalised."""
-        moments: torch.Tensor = self.vae.quant_conv(self.encoder(x_B3FHW))
+        moments: torch.Tensor = self.vae.quant_conv(self.vae.encoder(x_B3FHW))
         return moments.chunk(2, dim=1)[0]
 
     def decode(self, z_BZfhw: torch.Tensor) -> torch.Tensor:
         """Pixels (B, 3, F, H, W), not clamped: a clamp would stop the gradient of all that is out of range."""
-        return self.decoder(self.vae.post_quant_conv(z_BZfhw))
+        pixels: torch.Tensor = self.vae.decoder(self.vae.post_quant_conv(z_BZfhw))
+        return pixels
 
 
 @contextmanager
-def whole_clips(vae: AutoencoderKLWan, fused: bool = False) -> Iterator[WholeClips]:
-    """While inside, an autoencoder takes whole clips; called as usual it still works in chunks.
-
-    ``fused`` compiles it, where there is a C++ compiler: most of an eager step is element-wise passes over memory.
-    """
+def whole_clips(vae: AutoencoderKLWan) -> Iterator[WholeClips]:
+    """While inside, an autoencoder takes whole clips; called as usual it still works in chunks."""
     changed = [part for part in vae.modules() if isinstance(part, WanResample) and part.mode.endswith("3d")]
     for part in changed:
         part.forward = partial(_resample, part)
-    wrap = torch.compile if fused and shutil.which("c++") else lambda half: half
     try:
-        yield WholeClips(vae, wrap(vae.encoder), wrap(vae.decoder))
+        yield WholeClips(vae)
     finally:
         for part in changed:
             del part.forward

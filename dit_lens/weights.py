@@ -1,5 +1,7 @@
 """Which weights a pipeline holds *now*, as sha256, and never those that it held once.
 
+Weights alone do not make a model: what its parts are besides, their configurations and words, is told with them.
+
 Hashing takes seconds to minutes, so it happens only when something changed. What changed is seen by exact integer sums
 over the bits of every tensor, not by torch's version counters: those stay still when weights are edited through
 ``.data``, as fusing a LoRA does. While the sums are those that were taken when a folder was loaded, the folder's files
@@ -17,6 +19,7 @@ from typing import Any
 
 import torch
 
+from dit_lens.components import hash_components
 from dit_lens.loras import loras_of
 
 __all__ = ["Weights", "hash_chunks", "hash_folder", "hash_modules"]
@@ -56,12 +59,13 @@ class Weights:
         Returns
         -------
         dict
-            ``weights_sha256``; ``weights_unknown`` if there is a reason to give; ``loras`` if there are any.
+            ``weights_sha256``; ``weights_unknown`` if there is a reason to give; ``loras`` if there are any; and
+            ``components_sha256``, see ``hash_components``.
         """
         state = self._state()
         if self._last is None or self._last[0] != state:
             self._last = (state, self._told(state))
-        return dict(self._last[1])
+        return {**self._last[1], "components_sha256": hash_components(self._pipeline)}
 
     def _told(self, state: str) -> dict[str, Any]:
         loras = loras_of(self._pipeline, self._modules(), _sha256)

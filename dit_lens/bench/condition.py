@@ -16,6 +16,7 @@ __all__ = ["Condition", "describe_bench"]
 
 _OF_RUN = ("prompt", "image_sha256", "seed", "captures")
 _AS_ASKED = ("height", "width", "frames")
+_LAST = "components_sha256"  # says less of a difference than the configurations that are told in full
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,8 @@ class Condition:
 def describe_bench(lens: Lens, question: Question, condition: Condition, options: Mapping[str, Any]) -> dict[str, Any]:
     """Everything that is needed to run a benchmark again but for its questions and seeds, as plain JSON.
 
-    It is the manifest of a run of the first question, without what is that question's own.
+    It is the manifest of a run of one question, without what is that question's own. A size is as asked for, because
+    pictures have sizes of their own; of a puzzle, as it comes out.
     """
     from dit_lens.engine.plan import plan_layout
     from dit_lens.facts import fact
@@ -81,4 +83,6 @@ def describe_bench(lens: Lens, question: Question, condition: Condition, options
     layout = plan_layout(lens.pipeline, lens.family, request, size)
     facts = {**lens.identity, **run_manifest(lens.pipeline, lens.family, request, size, layout, ())}
     shared = {name: value for name, value in facts.items() if name not in _OF_RUN}
-    return {**shared, **{name: getattr(condition, name) for name in _AS_ASKED}, "options": fact(options)}
+    asked = condition if question.puzzle is None else size
+    told = {**shared, **{name: getattr(asked, name) for name in _AS_ASKED}, "options": fact(options)}
+    return {name: told[name] for name in sorted(told, key=_LAST.__eq__)}

@@ -1,22 +1,25 @@
-"""Intervals for a mean score, over puzzles and over seeds, by a two-level bootstrap.
+"""Intervals for a mean score, over puzzles and over seeds, that hold near the ends of the scale as well.
 
-Puzzles are drawn with replacement, and of every drawn puzzle its seeds with replacement; the interval is between
-percentiles of the means. Runs of one puzzle are alike, so resampling runs as if they were independent would promise too
-much. Drawing at both levels errs on the other side: with ``a`` the variance between puzzles and ``e`` that between
-seeds of a puzzle, the mean varies by ``a/P + e/(P S)`` and the resampled mean by ``a/P + e/(P S) (2 - 1/S)``. With one
-seed the second level does nothing, and this is the bootstrap over puzzles.
+What varies is puzzles, and a puzzle brings its seeds with it: runs of one puzzle are alike, so taking them for
+independent would promise too much. With ``a`` the variance between puzzles and ``e`` that between seeds of a puzzle,
+the mean varies by ``a/P + e/(P S)``, and means of puzzles vary by ``a + e/S``: they tell it without a look at seeds.
 
-Several tasks weigh the same in their mean, however many puzzles each has. Tasks are not resampled: they *are* the
-benchmark. Where every score is the same limit of the scale, all 0 or all 1, no resampling could tell anything; there
-the exact (Clopper-Pearson) bound for as many independent puzzles takes its place. Of a single puzzle nothing can be
-told, and the ends are NaN.
+Puzzles get random weights that sum to one, as in the Bayesian bootstrap (Rubin 1981), and with them one puzzle more
+that nobody saw: the worst possible one for the lower end, the best for the upper. An end is a percentile of the
+weighted means (Gaffke 2005). Of scores that are 0 or 1 it is the exact Clopper-Pearson one; of scores in between it is
+narrower. A plain bootstrap is too narrow where nearly all is solved: it draws no failure that it has not seen.
+
+Several tasks weigh the same in their mean, however many puzzles each has. Tasks do not vary: they *are* the benchmark.
+The unseen puzzle is shared out among them, each task getting as much of it as one of its puzzles counts in the mean.
+Where every score is the same limit of the scale, the exact bound is computed, for as many puzzles as the mean is worth:
+``K^2 / sum(1 / P)``. Of a single puzzle whose score is within the scale nothing can be told, and the ends are NaN.
 
 Shapes: P puzzles, S seeds, R resamples, K tasks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +30,6 @@ __all__ = ["LEVEL", "RESAMPLES", "SEED", "Interval", "mean_interval", "two_level
 LEVEL = 0.95
 RESAMPLES = 2000
 SEED = 0
-_DRAWS_AT_ONCE = 2**22
 
 Scores = npt.NDArray[np.float64]
 
@@ -77,8 +79,9 @@ def two_level_interval(
     level : float
         Between 0 and 1.
     resamples : int
+        How many weighted means.
     seed : int
-        Of the resampling.
+        Of the weights.
     limits : tuple of float
         Lowest and highest possible score.
 
@@ -94,7 +97,7 @@ def two_level_interval(
     Examples
     --------
     >>> str(two_level_interval([[1, 1], [1, 0], [0, 0], [1, 1]]))
-    '0.625 [0.125, 1.000]'
+    '0.625 [0.136, 0.949]'
     >>> str(two_level_interval(np.ones((16, 2))))
     '1.000 [0.794, 1.000]'
     """
@@ -119,15 +122,18 @@ def mean_interval(
     tables = [_table(task) for task in tasks]
     if not tables:
         raise ValueError("an interval needs scores; got no task, allowed one or more; leave the interval out")
-    mean = float(np.mean([np.nanmean(table, axis=1).mean() for table in tables]))
-    values = np.unique(np.concatenate([table[~np.isnan(table)] for table in tables]))
-    if len(values) == 1 and values[0] in limits:
-        return _all_alike(mean, sum(map(len, tables)), level, limits)
-    if min(map(len, tables)) < 2:
+    means_KP = [np.nanmean(table, axis=1) for table in tables]
+    mean = float(np.mean([means_P.mean() for means_P in means_KP]))
+    width, tail = limits[1] - limits[0], (1 - level) / 2
+    worth = len(tables) ** 2 / sum(1 / len(means_P) for means_P in means_KP)
+    far = width * (1 - tail ** (1 / worth))  # of so many puzzles without an exception
+    if mean in limits:
+        return Interval(mean, max(mean - far, limits[0]), min(mean + far, limits[1]))
+    if sum(map(len, tables)) < 2:
         return Interval(mean, float("nan"), float("nan"))
-    means_R = np.mean([_resampled(table, resamples, (seed, number)) for number, table in enumerate(tables)], axis=0)
-    low, high = np.quantile(means_R, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(mean, float(low), float(high))
+    low_R, high_R = _resampled(means_KP, resamples, seed, limits)
+    low, high = float(np.quantile(low_R, tail)), float(np.quantile(high_R, 1 - tail))
+    return Interval(mean, min(low, limits[1] - far), max(high, limits[0] + far))
 
 
 def _table(scores_PS: npt.ArrayLike) -> Scores:
@@ -144,31 +150,33 @@ def _table(scores_PS: npt.ArrayLike) -> Scores:
     return table
 
 
-def _all_alike(mean: float, puzzles: int, level: float, limits: tuple[float, float]) -> Interval:
-    """Of so many puzzles without an exception, the share of exceptions that would still be likely."""
-    far = (1 - ((1 - level) / 2) ** (1 / puzzles)) * (limits[1] - limits[0])
-    return Interval(mean, mean, mean + far) if mean == limits[0] else Interval(mean, mean - far, mean)
+def _resampled(
+    means_KP: Sequence[Scores], resamples: int, seed: int, limits: tuple[float, float]
+) -> tuple[Scores, Scores]:
+    """Weighted means with the worst and with the best unseen puzzle, shape (R,) each.
+
+    The same weights are drawn for any scores, so of two tables the one that is better everywhere has the higher ends.
+    """
+    worth = sum(1 / len(means_P) for means_P in means_KP)
+    low_R, high_R = np.zeros(resamples), np.zeros(resamples)
+    for number, means_P in enumerate(means_KP):
+        rng = np.random.default_rng((seed, number))
+        share = 1 / len(means_P) / worth
+        unseen_R = rng.standard_gamma(share, size=resamples)
+        sum_R, total_R = np.zeros(resamples), unseen_R.copy()
+        for mean in np.sort(means_P):  # sorted: the order of puzzles says nothing
+            weight_R = rng.standard_gamma(_evenness(len(means_P), share), size=resamples)
+            sum_R += weight_R * mean
+            total_R += weight_R
+        low_R += (sum_R + unseen_R * limits[0]) / total_R / len(means_KP)
+        high_R += (sum_R + unseen_R * limits[1]) / total_R / len(means_KP)
+    return low_R, high_R
 
 
-def _resampled(table_PS: Scores, resamples: int, seed: tuple[int, int]) -> Scores:
-    """Means of the resampled tables, shape (R,)."""
-    rng = np.random.default_rng(seed)
-    puzzles, seeds = table_PS.shape
-    counts_P = (~np.isnan(table_PS)).sum(axis=1)
-    ordered_PS = np.take_along_axis(table_PS, np.argsort(np.isnan(table_PS), axis=1, kind="stable"), axis=1)
-    means = []
-    for part in _parts(resamples, puzzles * seeds):
-        chosen_RP = rng.integers(puzzles, size=(part, puzzles))
-        counts_RP1 = counts_P[chosen_RP][..., None]
-        draws_RPS = (rng.random((part, puzzles, seeds)) * counts_RP1).astype(np.intp)
-        drawn_RPS = ordered_PS[chosen_RP[..., None], draws_RPS]
-        used_RPS = np.arange(seeds) < counts_RP1
-        means.append((np.where(used_RPS, drawn_RPS, 0).sum(axis=-1) / counts_RP1[..., 0]).mean(axis=-1))
-    return np.concatenate(means)
+def _evenness(puzzles: int, share: float) -> float:
+    """Shape of the weights, 1 where the unseen puzzle is whole.
 
-
-def _parts(resamples: int, draws: int) -> Iterator[int]:
-    """So many resamples at once that memory stays small."""
-    most = max(1, _DRAWS_AT_ONCE // draws)
-    for start in range(0, resamples, most):
-        yield min(most, resamples - start)
+    Where it is shared out, it no longer makes up for the spread of few puzzles being smaller than the true one by
+    (P - 1) / P, and less even weights must: they vary the mean by spread / (P shape + share + 1).
+    """
+    return max((puzzles - 2 + 2 * share) / puzzles, 0.25)

@@ -16,6 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 from dit_lens.bench.errors import BadBench, OtherBench
+from dit_lens.bench.lock import Lock
 from dit_lens.bench.results import Result
 
 __all__ = ["Journal", "write_file"]
@@ -40,7 +41,7 @@ class Journal:
     OtherBench
         If the folder holds a benchmark with other settings.
     BadBench
-        If it holds something else.
+        If it holds something else, or another is running there.
 
     Examples
     --------
@@ -54,9 +55,11 @@ class Journal:
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         self.folder, self._settings = folder, json.loads(json.dumps(settings))
         self.results: dict[tuple[str, int], Result] = {}
+        self._lock: Lock | None = None
+        if folder.is_dir():
+            Lock(folder).release()
         if (folder / _SETTINGS).is_file():
-            _refuse_other(folder, _read_settings(folder), self._settings)
-            self.results = {(result.question, result.seed): result for result in _read_results(folder)}
+            self._read()
         elif folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
             raise BadBench(
                 f"a benchmark cannot be kept in '{folder}'; got a folder with other things in it, allowed a new or an "
@@ -64,10 +67,24 @@ class Journal:
             )
 
     def begin(self) -> None:
-        """Make the folder and write the settings, unless they are there: before anything else is put into it."""
-        if not (self.folder / _SETTINGS).is_file():
-            self.folder.mkdir(parents=True, exist_ok=True)
+        """Lock the folder until ``end``, and write the settings, unless they are there: before anything else is.
+
+        What others wrote since this was made is read.
+        """
+        if self._lock is not None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = Lock(self.folder)
+        if (self.folder / _SETTINGS).is_file():
+            self._read()
+        else:
             write_file(self.folder / _SETTINGS, json.dumps(self._settings, indent=1) + "\n")
+
+    def end(self) -> None:
+        """Let others write."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def add(self, results: Iterable[Result]) -> None:
         """Append results; they are on the disk when this returns."""
@@ -80,6 +97,10 @@ class Journal:
             file.flush()
             os.fsync(file.fileno())
         self.results |= {(result.question, result.seed): result for result in results}
+
+    def _read(self) -> None:
+        _refuse_other(self.folder, _read_settings(self.folder), self._settings)
+        self.results = {(result.question, result.seed): result for result in _read_results(self.folder)}
 
 
 def write_file(path: Path, text: str) -> None:
@@ -120,19 +141,18 @@ def _read_results(folder: Path) -> Iterable[Result]:
             continue
         try:
             yield Result.from_dict(read)
-        except (TypeError, KeyError) as error:
+        except ValueError as error:
             raise BadBench(
-                f"line {number} of '{path}' is no result; got {line[:40].decode(errors='replace')!r}, allowed what a "
-                f"benchmark wrote; remove the line"
+                f"line {number} of '{path}' is no result; got {error}, allowed what a benchmark wrote; remove the line"
             ) from error
 
 
 def _refuse_other(folder: Path, there: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Name the first difference; what is long is only said to differ."""
-    for name, value in wanted.items():
-        if name in _MAY_DIFFER or there.get(name) == value:
+    """Name the first difference; what is long is only said to differ. What only one of the two has differs as well."""
+    for name in dict.fromkeys([*wanted, *there]):
+        value, was = wanted.get(name), there.get(name)
+        if name in _MAY_DIFFER or value == was:
             continue
-        was = there.get(name)
         shown = f"{name} {_short(value)}, allowed {_short(was)}"
         if isinstance(value, (dict, list)) or isinstance(was, (dict, list)):
             shown = f"another {name.removesuffix('_sha256')}, allowed the same"

@@ -72,9 +72,10 @@ class Question:
         try:
             with Image.open(self.picture) as opened:
                 return opened.convert("RGB")
-        except OSError as error:
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            small = "smaller " if isinstance(error, Image.DecompressionBombError) else ""
             raise BadBench(
-                f"a first frame cannot be read; got '{self.picture}', allowed a picture; check the file"
+                f"a first frame cannot be read; got '{self.picture}', allowed a {small}picture; check the file"
             ) from error
 
     def fingerprint(self) -> str:

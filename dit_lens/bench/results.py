@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from math import isfinite
 from typing import TYPE_CHECKING, Any
+
+from dit_lens.bench.scoring import scorer_version
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +45,8 @@ class Result:
         Seeds of that call: rows of a batch are not bit-equal to runs alone.
     fingerprint : str
         Hash of prompt and first frame.
+    scoring : str
+        Which rules scored it, see ``scorer_version``; empty if none did.
     """
 
     question: str
@@ -59,6 +64,7 @@ class Result:
     seconds: float | None = None
     together: tuple[int, ...] = ()
     fingerprint: str = ""
+    scoring: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able, and read again by ``from_dict``."""
@@ -70,8 +76,8 @@ class Result:
 
         Raises
         ------
-        TypeError, KeyError
-            If it is something else.
+        ValueError
+            If it is something else; the message says what of it.
 
         Examples
         --------
@@ -79,6 +85,12 @@ class Result:
         >>> Result.from_dict(one.as_dict()) == one
         True
         """
+        if not isinstance(line, Mapping):
+            raise ValueError("no result")
+        wrong = sorted({"question", "seed", *_ALLOWED} - set(line)) or sorted(set(line) - set(_ALLOWED))
+        wrong = wrong or [name for name, value in line.items() if not _ALLOWED[name](value)]
+        if wrong:
+            raise ValueError(f"{wrong[0]} {line[wrong[0]]!r}"[:60] if wrong[0] in line else f"no {wrong[0]}")
         return cls(**{**line, "together": tuple(line["together"])})
 
 
@@ -116,5 +128,36 @@ def _scored(result: Result, question: Question, video: npt.NDArray[np.uint8]) ->
     score = question.puzzle.score(video)
     dimensions = {name: float(value) for name, value in score.dimensions.items()}
     return replace(
-        result, solved=bool(score.solved), overall=float(score.overall), dimensions=dimensions, answer=score.answer
+        result,
+        solved=bool(score.solved),
+        overall=float(score.overall),
+        dimensions=dimensions,
+        answer=score.answer,
+        scoring=scorer_version(question.puzzle),
     )
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+_ALLOWED: Mapping[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("question", "task", "variant", "label", "category", "fingerprint", "scoring"), _is_text),
+    **dict.fromkeys(("index", "seed"), _is_whole),
+    "split": lambda value: value in (None, "in-domain", "out-of-domain"),
+    "solved": lambda value: value is None or isinstance(value, bool),
+    "overall": lambda value: value is None or (_is_number(value) and 0 <= value <= 1),
+    "dimensions": lambda value: isinstance(value, Mapping) and all(map(_is_number, value.values())),
+    "answer": lambda value: value is None or _is_text(value),
+    "seconds": lambda value: value is None or _is_number(value),
+    "together": lambda value: isinstance(value, list) and all(map(_is_whole, value)),
+}
+"""What a line may hold, by name."""

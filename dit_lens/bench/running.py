@@ -19,6 +19,7 @@ from dit_lens.bench.errors import BadBench, OtherBench
 from dit_lens.bench.journal import Journal
 from dit_lens.bench.questions import Question, questions_of
 from dit_lens.bench.results import Result, judge
+from dit_lens.bench.scoring import scorer_version
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -73,13 +74,20 @@ class Bench:
         """The results of a call, in the order of its seeds; what is done is read, what is not is run and kept."""
         results = self._done(call)
         missing = [seed for seed in call.seeds if seed not in results]
+        if missing and self.journal is not None:
+            self.journal.begin()
+            results = self._done(call)
+            missing = [seed for seed in call.seeds if seed not in results]
         if missing:
             results |= self._run(call, missing)
         return tuple(results[seed] for seed in call.seeds)
 
-    def _run(self, call: Call, missing: Sequence[int]) -> dict[int, Result]:
+    def end(self) -> None:
+        """Let others write to the folder; this one may go on when they have ended."""
         if self.journal is not None:
-            self.journal.begin()
+            self.journal.end()
+
+    def _run(self, call: Call, missing: Sequence[int]) -> dict[int, Result]:
         requests = [self.condition.request(call.question, seed) for seed in call.seeds]
         rows = self.lens.generate_batch(requests, **self.options)
         results = {}
@@ -126,7 +134,8 @@ def prepare_bench(
     if videos and out is None:
         raise BadBench("videos need a place; got videos without out, allowed both; give out a folder")
     _check_requests(lens, questions, condition)
-    settings = describe_bench(lens, questions[0], condition, options)
+    picture = next((question for question in questions if question.puzzle is None), questions[0])
+    settings = describe_bench(lens, picture, condition, options)
     journal = None if out is None else Journal(Path(out), settings)
     parts = [seeds[start : start + batch] for start in range(0, len(seeds), batch)]
     calls = tuple(Call(question, part) for question in questions for part in parts)
@@ -172,9 +181,9 @@ def run_bench(
     Raises
     ------
     BadBench, BadRequest, BadPuzzle
-        If it cannot be run, or no rule could score what would come out.
+        If it cannot be run, no rule could score what would come out, or another is running in ``out``.
     OtherBench
-        If ``out`` holds a benchmark with other settings.
+        If ``out`` holds a benchmark with other settings, or results under other rules.
 
     Examples
     --------
@@ -183,7 +192,15 @@ def run_bench(
     >>> print(make_table(results).text())  # doctest: +SKIP
     """
     bench = prepare_bench(lens, puzzles, seeds, condition, batch=batch, out=out, videos=videos, **options)
-    return (result for call in bench.calls for result in bench.run(call))
+    return _results(bench)
+
+
+def _results(bench: Bench) -> Iterator[Result]:
+    try:
+        for call in bench.calls:
+            yield from bench.run(call)
+    finally:
+        bench.end()
 
 
 def video_path(videos: Path, question: str, seed: int) -> Path:
@@ -209,7 +226,8 @@ def _check_requests(lens: Lens, questions: Sequence[Question], condition: Condit
 
 
 def _check_done(calls: Sequence[Call], journal: Journal) -> None:
-    """What is there must have been asked in the same words, and computed beside the same seeds."""
+    """What is there must have been asked in the same words, computed beside the same seeds, and scored by the rules."""
+    _check_scoring(calls, journal)
     for call in calls:
         done = [journal.results.get((call.question.name, seed)) for seed in call.seeds]
         there = [result for result in done if result is not None]
@@ -223,6 +241,20 @@ def _check_done(calls: Sequence[Call], journal: Journal) -> None:
                     f"'{result.question}' with seed {result.seed} was run otherwise in '{journal.folder}'; got {what}, "
                     f"allowed {was}; choose another folder, or the seeds and the batch that it was run with"
                 )
+
+
+def _check_scoring(calls: Sequence[Call], journal: Journal) -> None:
+    """Of the tasks that are asked for, whichever puzzles: the folder is one benchmark."""
+    rules = {
+        call.question.task: scorer_version(call.question.puzzle) for call in calls if call.question.puzzle is not None
+    }
+    for result in journal.results.values():
+        wanted = rules.get(result.task)
+        if wanted is not None and result.overall is not None and result.scoring != wanted:
+            raise OtherBench(
+                f"'{result.question}' in '{journal.folder}' was scored by other rules; got {wanted}, allowed "
+                f"{result.scoring or 'those of an earlier version'}; choose another folder, or remove it to begin again"
+            )
 
 
 def _list(seeds: Sequence[int]) -> str:

@@ -23,7 +23,7 @@ _ENDING = "_data-generator"
 
 
 def folder_questions(folder: str | Path, tasks: Sequence[str] = (), n: int | None = None) -> list[Question]:
-    """Every sample of a folder, in the order of their names.
+    """Every sample of a folder, in the order of their names and numbers; hidden folders are left out.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def folder_questions(folder: str | Path, tasks: Sequence[str] = (), n: int | Non
     Raises
     ------
     BadBench
-        If the folder holds no samples, one has no prompt, or there is no such task.
+        If the folder holds no samples, one has no prompt or an empty one, or there is no such task.
 
     Examples
     --------
@@ -51,14 +51,15 @@ def folder_questions(folder: str | Path, tasks: Sequence[str] = (), n: int | Non
     [('In-Domain/maze/00000', 'maze', 'in-domain')]
     """
     folder = Path(folder)
-    samples = [path for depth in (2, 3) for path in folder.glob("/".join(["*"] * depth + [_FIRST_FRAME]))]
+    found = (path for depth in (2, 3) for path in folder.glob("/".join(["*"] * depth + [_FIRST_FRAME])))
+    samples = [path for path in found if not _is_hidden(path.relative_to(folder))]
     if not samples:
         reason = "no such samples in it" if folder.is_dir() else "no such folder"
         raise BadBench(
             f"the folder holds nothing to ask; got '{folder}' ({reason}), allowed {{split}}/{{task}}/{{id}}/"
             f"{_FIRST_FRAME} with {_PROMPT} beside it; check the path"
         )
-    places = sorted(path.parent.relative_to(folder) for path in samples)
+    places = sorted((path.parent.relative_to(folder) for path in samples), key=_in_order)
     _check_tasks(tasks, {plain_task(place.parent.name) for place in places})
     wanted = {plain_task(task) for task in tasks}
     counts: Counter[Path] = Counter()
@@ -96,16 +97,31 @@ def split_named(name: str) -> Split | None:
     return "in-domain" if letters.startswith("indomain") else None
 
 
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _in_order(place: Path) -> tuple[str, int, str]:
+    """Numbers as numbers, whether or not they have zeros in front, and before names."""
+    number = int(place.name) if re.fullmatch(r"[0-9]{1,18}", place.name) else 10**18
+    return place.parent.as_posix(), number, place.name
+
+
 def _question(folder: Path, place: Path, index: int) -> Question:
     sample = folder / place
     try:
-        prompt = (sample / _PROMPT).read_text(encoding="utf-8").strip()
+        prompt = (sample / _PROMPT).read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else "it cannot be read"
         raise BadBench(
             f"a sample has no prompt; got '{sample / _PROMPT}' ({reason}), allowed a text file beside {_FIRST_FRAME}; "
             f"add it, or remove the sample"
         ) from error
+    if not prompt:
+        raise BadBench(
+            f"a sample has no prompt; got '{sample / _PROMPT}' (it is empty), allowed a text; write one, or remove the "
+            f"sample"
+        )
     number = f"{int(place.name):05d}" if re.fullmatch(r"[0-9]{1,9}", place.name) else place.name
     return Question(
         name=(place.parent / number).as_posix(),

@@ -3,7 +3,8 @@
 ``{model_name, summary, samples: [{video_path, task_name, split, category, score, dimensions}]}``. What is written here
 has ``solved`` in a sample besides, and the tree of the seed in front of ``video_path``; a reader that does not know
 them loses nothing. Only ``samples`` is read, or ``detailed``, as its program ``evaluate.py`` calls the same list. A
-file without such seeds in its paths is one seed, by its place among the files.
+file without such seeds in its paths is one seed, by its place among the files; two such files that hold no video in
+common are parts of something else, and refused.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -63,7 +65,8 @@ def read_scores(paths: Sequence[str | Path]) -> list[Result]:
     Raises
     ------
     BadScores
-        If a file cannot be read, or two hold the same video with the same seed.
+        If a file cannot be read, two hold the same video with the same seed, or two that each are a seed have no
+        video in common.
 
     Examples
     --------
@@ -74,15 +77,24 @@ def read_scores(paths: Sequence[str | Path]) -> list[Result]:
     [('G-1', 'in-domain', 2, 0.5)]
     """
     results: dict[tuple[str, int], Result] = {}
+    as_seeds: dict[int, set[str]] = {}
     for number, path in enumerate(map(Path, paths)):
         for sample in _samples(path):
-            result = _result(sample, number, path)
+            result, has_seed = _result(sample, number, path)
+            if not has_seed:
+                as_seeds.setdefault(number, set()).add(result.question)
             if (result.question, result.seed) in results:
                 raise BadScores(
                     f"scores hold a video twice; got '{result.question}' with seed {result.seed} again in '{path}', "
                     f"allowed each once; leave one out"
                 )
             results[result.question, result.seed] = result
+    for one, other in combinations(as_seeds, 2):
+        if not as_seeds[one] & as_seeds[other]:
+            raise BadScores(
+                f"scores of two seeds have no video in common; got '{paths[one]}' and '{paths[other]}', allowed a file "
+                f"for each seed with the same videos; join files of one seed into one"
+            )
     return list(results.values())
 
 
@@ -129,7 +141,8 @@ def _samples(path: Path) -> list[Any]:
     return samples
 
 
-def _result(sample: Any, number: int, path: Path) -> Result:
+def _result(sample: Any, number: int, path: Path) -> tuple[Result, bool]:
+    """And whether the sample says its seed."""
     try:
         video = PurePosixPath(str(sample["video_path"]).replace("\\", "/"))
         name, score = plain_task(str(sample["task_name"])), float(sample["score"])
@@ -142,7 +155,7 @@ def _result(sample: Any, number: int, path: Path) -> Result:
     task, variant = _task_of(name)
     seeds = [match for part in video.parts if (match := _SEED.fullmatch(part))]
     digits = re.search(r"[0-9]{1,18}$", video.stem)
-    return Result(
+    result = Result(
         question="/".join(filter(None, (split_named(split) or split, name, video.stem))),
         task=task,
         variant=variant,
@@ -155,6 +168,7 @@ def _result(sample: Any, number: int, path: Path) -> Result:
         dimensions=dimensions,
         category=str(sample.get("category") or ""),
     )
+    return result, bool(seeds)
 
 
 def _task_of(name: str) -> tuple[str, str]:

@@ -19,8 +19,9 @@ from dit_lens.puzzles.registry import TASKS
 __all__ = ["Row", "Table", "make_table"]
 
 _METHOD = (
-    "percentiles of a bootstrap: puzzles of each row with replacement, then of each puzzle its seeds; rows weigh the "
-    "same in a summary and are not resampled; exact (Clopper-Pearson over puzzles) where all scores are 0 or all are 1"
+    "percentiles of means of puzzles, each with its seeds, under random weights, with one unseen puzzle of score 0 for "
+    "the lower and of score 1 for the upper end (Gaffke); rows weigh the same in a summary and do not vary; exact "
+    "(Clopper-Pearson) where all scores are 0 or all are 1"
 )
 _COLUMNS = ("task", "variant", "split", "n", "solved", "score", "floor")
 
@@ -34,7 +35,8 @@ class Row:
     task, variant : str
         Of a summary its name, and nothing.
     split : str or None
-    puzzles, seeds : int
+    puzzles, seeds, runs : int
+        As many runs as puzzles times seeds, unless some are missing.
     solved, score : Interval or None
         None where there is no such verdict.
     do_nothing : float or None
@@ -46,6 +48,7 @@ class Row:
     split: str | None
     puzzles: int
     seeds: int
+    runs: int
     solved: Interval | None
     score: Interval | None
     do_nothing: float | None = None
@@ -53,6 +56,8 @@ class Row:
     def cells(self) -> tuple[str, ...]:
         """What is shown of it."""
         count = f"{self.puzzles} x {self.seeds}" if self.seeds > 1 else str(self.puzzles)
+        if self.runs != self.puzzles * self.seeds:
+            count = f"{self.puzzles}, {self.runs} runs"
         shown = ["" if value is None else str(value) for value in (self.solved, self.score)]
         floor = "" if self.do_nothing is None else f"{self.do_nothing:.3f}"
         return (self.task, self.variant, self.split or "", count, *shown, floor)
@@ -77,10 +82,10 @@ class Table:
         >>> results = [Result(question=f"In-Domain/maze-plain/{i:05d}", task="maze", variant="plain", index=i,
         ...                   split="in-domain", label="maze", seed=0, overall=i / 3, solved=i == 3) for i in range(4)]
         >>> print(make_table(results).text())
-        task       variant  split      n  solved                score                  floor
-        maze       plain    in-domain  4  0.250 [0.000, 0.750]  0.500 [0.167, 0.833]  0.100
-        Overall                        4  0.250 [0.000, 0.750]  0.500 [0.167, 0.833]
-        In-Domain                      4  0.250 [0.000, 0.750]  0.500 [0.167, 0.833]
+        task       variant  split      n  solved                score                 floor
+        maze       plain    in-domain  4  0.250 [0.006, 0.810]  0.500 [0.108, 0.881]  0.100
+        Overall                        4  0.250 [0.006, 0.810]  0.500 [0.108, 0.881]
+        In-Domain                      4  0.250 [0.006, 0.810]  0.500 [0.108, 0.881]
         <BLANKLINE>
         95 % intervals over puzzles and seeds; rows weigh the same in the summaries; floor: nothing happens
         """
@@ -120,10 +125,11 @@ def make_table(
     Parameters
     ----------
     results : iterable of Result
+        In any order: it changes nothing.
     level : float
         Of the intervals.
     resamples, seed : int
-        Of the bootstrap.
+        How many random weights, and from where.
 
     Returns
     -------
@@ -133,6 +139,7 @@ def make_table(
     for result in results:
         if result.overall is not None:
             groups.setdefault((result.task, result.variant, result.split or ""), []).append(result)
+    groups = dict(sorted(groups.items(), key=_place))
     interval = partial(mean_interval, level=level, resamples=resamples, seed=seed)
     rows = tuple(_row(*key, [group], interval) for key, group in groups.items())
     parts = {
@@ -142,6 +149,14 @@ def make_table(
     }
     summary = tuple(_row(name, "", "", [groups[key] for key in keys], interval) for name, keys in parts.items() if keys)
     return Table(rows, summary, level, resamples, seed)
+
+
+def _place(group: tuple[tuple[str, str, str], object]) -> tuple[int, int, tuple[str, str, str]]:
+    """Tasks and variants of puzzles as they are listed; others by name, behind them."""
+    (task, variant, _), _ = group
+    if task not in TASKS or variant not in TASKS[task].variants:
+        return len(TASKS), 0, group[0]
+    return list(TASKS).index(task), list(TASKS[task].variants).index(variant), group[0]
 
 
 def _of(groups: Mapping[tuple[str, str, str], object], split: str) -> list[tuple[str, str, str]]:
@@ -157,6 +172,7 @@ def _row(task: str, variant: str, split: str, groups: Sequence[Sequence[Result]]
         split=split or None,
         puzzles=sum(len({result.question for result in group}) for group in groups),
         seeds=len({result.seed for group in groups for result in group}),
+        runs=sum(map(len, groups)),
         solved=interval([_matrix(group, "solved") for group in groups]) if solved else None,
         score=interval([_matrix(group, "overall") for group in groups]),
         do_nothing=floors.get(variant),

@@ -236,9 +236,9 @@ def refuse_other_settings(trace_id: str, manifest: Mapping[str, object], facts: 
         there = manifest.get(name)
         there = sorted(there) if name == "captures" and isinstance(there, list) else there
         if there != wanted:
-            shown = (
-                "other weights, allowed the same" if name == "weights_sha256" else f"{name} {wanted}, allowed {there}"
-            )
+            shown = f"{name} {wanted}, allowed {there}"
+            if name in ("weights_sha256", "components_sha256"):
+                shown = f"other {name.removesuffix('_sha256')}, allowed the same"
             raise OtherSettings(
                 f"trace '{trace_id}' is complete with other settings; got {shown}; choose another --out, "
                 "or remove the store to trace again"

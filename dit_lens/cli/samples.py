@@ -71,15 +71,17 @@ def puzzle_sample(task: Task, index: int, variant: str | None = None, size: int 
 
 def picture_sample(path: Path | None, prompt: str) -> Sample:
     """Return the user's own first frame and prompt; without a picture, the prompt alone."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     if path is None:
         return Sample(_slug(prompt), prompt, None)
     try:
         with Image.open(path) as opened:
             return Sample(_slug(path.stem), prompt, opened.convert("RGB"))
-    except (OSError, UnidentifiedImageError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else "not a picture that can be read"
+        if isinstance(error, Image.DecompressionBombError):
+            reason = "more pixels than a picture may have"
         raise BadOption(
             f"--image cannot be used; got '{path}' ({reason}), allowed a PNG, JPEG or WebP file; check the path"
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,27 @@ def test_folders_that_cannot_be_asked_are_refused(folder: Path) -> None:
     (sample / "prompt.txt").unlink()
     with pytest.raises(BadBench, match=r"a sample has no prompt; got '.*prompt.txt' \(no such file\)"):
         folder_questions(folder)
+
+
+def test_prompts_are_read_as_people_write_them(folder: Path) -> None:
+    prompt = folder / "Out-of-Domain_50" / "O-39_maze" / "00000" / "prompt.txt"
+    prompt.write_bytes(b"\xef\xbb\xbfDraw.\r\n")
+    assert folder_questions(folder)[-1].prompt == "Draw."
+    prompt.write_bytes(b"\xef\xbb\xbf \n")
+    with pytest.raises(BadBench, match=r"has no prompt; got '.*prompt.txt' \(it is empty\), allowed a text; write one"):
+        folder_questions(folder)
+
+
+def test_numbers_are_in_order_and_hidden_folders_are_left_out(folder: Path) -> None:
+    task = folder / "Out-of-Domain_50" / "O-39_maze"
+    for name in ("10", "2", "b", ".ipynb_checkpoints"):
+        shutil.copytree(task / "00000", task / name)
+    shutil.copytree(task, folder / ".trash" / "O-39_maze")
+    names = [each.name.split("/")[-1] for each in folder_questions(folder, ["O-39_maze"])]
+    assert names == ["00000", "00002", "00010", "b"]
+
+
+def test_a_picture_too_large_to_be_one_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(BadBench, match=r"a first frame cannot be read; got '.*', allowed a smaller picture; check the"):
+        folder_questions(folder)[0].image()

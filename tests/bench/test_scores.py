@@ -152,3 +152,28 @@ def test_a_video_that_comes_twice_is_refused(tmp_path: Path) -> None:
     path.write_text(evalkit(sample("G-1", 0, 0.5), sample("G-1", 0, 0.5)))
     with pytest.raises(BadScores, match="hold a video twice; got 'in-domain/G-1/00000' with seed 0"):
         read_scores([path])
+
+
+def test_parts_of_one_seed_are_not_taken_for_two(tmp_path: Path) -> None:
+    for part in range(2):
+        samples = [sample("G-1", i, 0.5) for i in range(part * 3, part * 3 + 3)]
+        (tmp_path / f"{part}.json").write_text(evalkit(*samples))
+    with pytest.raises(BadScores, match=r"two seeds have no video in common; got '.*0.json' and '.*1.json', allowed a"):
+        read_scores([tmp_path / "0.json", tmp_path / "1.json"])
+
+
+def test_a_table_with_holes_does_not_claim_all_runs() -> None:
+    found = results()
+    assert [row.cells()[3] for row in make_table(found).rows] == ["3 x 2"] * 3
+    cut = make_table(found[:-1])
+    assert [row.cells()[3] for row in cut.rows] == ["3 x 2", "3 x 2", "3, 5 runs"]
+    assert cut.summary[0].cells()[3] == "9, 17 runs"
+
+
+def test_joined_parts_give_the_table_of_one_run(tmp_path: Path) -> None:
+    """Whatever the order of the results, to the last digit."""
+    found = results()
+    for part in range(2):
+        write_scores(found[1 - part :: 2], tmp_path / f"{part}.json", "tiny-wan")
+    assert make_table(read_scores([tmp_path / "0.json", tmp_path / "1.json"])) == make_table(found)
+    assert make_table(found[::-1]) == make_table(found)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
-import imageio.v3 as imageio
+import imageio_ffmpeg
 import numpy as np
 import pytest
 import torch
@@ -72,11 +73,11 @@ def test_the_real_thing(dit_lens_command, tmp_path: Path, model: Path) -> None:
     first, second = lines_of(out)
     assert (first["together"], first["seconds"]) == ([0, 1], second["seconds"])
     assert first["dimensions"] != {}
-    video = imageio.imread(out / "videos" / "seed-1" / "In-Domain" / "maze-plain" / "00000.mp4")
-    assert video.shape == (17, 64, 64, 3)
+    video = out / "videos" / "seed-1" / "In-Domain" / "maze-plain" / "00000.mp4"
+    assert imageio_ffmpeg.count_frames_and_secs(video)[0] == 17
     settings = json.loads((out / "bench.json").read_text())
     assert settings["scheduler"]["class"] == "UniPCMultistepScheduler"
-    assert (settings["steps"], settings["frames"]) == (2, None)
+    assert (settings["steps"], settings["frames"]) == (2, 17)
     assert settings["weights_sha256"]
     assert not {"seed", "prompt", "image_sha256"} & set(settings)
 
@@ -87,7 +88,7 @@ def test_what_a_reader_sees(dit_lens_command, tmp_path: Path, model: Path, calls
     lines = said.out.splitlines()
     table = (tmp_path / "b" / "table.txt").read_text().splitlines()
     assert lines[: len(table)] == table
-    row = "maze       plain    in-domain  2 x 2  0.500 [0.000, 1.000]  0.550 [0.100, 1.000]  0.100"
+    row = "maze       plain    in-domain  2 x 2  0.500 [0.086, 0.914]  0.550 [0.094, 0.923]  0.100"
     assert table[1] == row
     assert lines[-3:] == [
         "runs     8, 4.0 s",
@@ -199,6 +200,80 @@ def test_other_weights_are_refused(model: Path, tmp_path: Path, calls: Calls) ->
         next(lens.pipeline.transformer.parameters()).add_(1)
     with pytest.raises(OtherBench, match="got another weights, allowed the same"):
         run_bench(lens, questions, out=tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    ("file", "entry", "value"),
+    [
+        ("vae/config.json", "latents_std", [3.0] * 16),
+        ("text_encoder/config.json", "relative_attention_max_distance", 3),
+    ],
+)
+def test_another_configuration_of_a_component_is_refused(
+    file: str, entry: str, value: object, model: Path, tmp_path: Path, calls: Calls
+) -> None:
+    shutil.copytree(model, tmp_path / "untrained")
+    questions, out = puzzle_questions(["maze:plain"], n=1), tmp_path / "b"
+    list(run_bench(dit_lens.load(tmp_path / "untrained"), questions, out=out))
+    list(run_bench(dit_lens.load(tmp_path / "untrained"), questions, out=out))
+    assert len(calls) == 1
+    path = tmp_path / "untrained" / file
+    path.write_text(json.dumps({**json.loads(path.read_text()), entry: value}))
+    with pytest.raises(OtherBench, match="got another components, allowed the same"):
+        run_bench(dit_lens.load(tmp_path / "untrained"), questions, out=out)
+
+
+def test_other_words_of_the_tokenizer_are_refused(model: Path, tmp_path: Path, calls: Calls) -> None:
+    lens, questions, out = dit_lens.load(model), puzzle_questions(["maze:plain"], n=1), tmp_path / "b"
+    list(run_bench(lens, questions, out=out))
+    lens.pipeline.tokenizer(["red", "draw the path"], padding="max_length", max_length=9, truncation=True)
+    list(run_bench(lens, questions, out=out))
+    lens.pipeline.tokenizer.add_tokens(["hedge"])
+    with pytest.raises(OtherBench, match="got another components, allowed the same"):
+        run_bench(lens, questions, out=out)
+
+
+def test_results_under_other_rules_are_refused(
+    dit_lens_command, tmp_path: Path, model: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["bench", model, "--tasks", "maze:plain", "--size", 3, "--steps", 2, "--out", tmp_path / "b"]
+    assert dit_lens_command(*words, "--n", 1).code == 0
+    monkeypatch.setattr("dit_lens.bench.running.scorer_version", lambda puzzle: "another")
+    said = dit_lens_command(*words, "--n", 2)
+    assert said.code == 2
+    assert "'In-Domain/maze-plain/00000' in " in said.complaint
+    assert "was scored by other rules; got another, allowed " in said.complaint
+    assert len(calls) == 1
+
+
+def test_the_default_said_aloud_is_the_same_run(dit_lens_command, tmp_path: Path, model: Path, calls: Calls) -> None:
+    words = ["bench", model, *WORDS, "--out", tmp_path / "b", "--json"]
+    dit_lens_command(*words)
+    aloud = dit_lens_command(*words, "--frames", 17, "--height", 64, "--width", 64)
+    assert aloud.json["already_there"] == 4
+
+
+def test_two_at_once_in_one_folder_are_refused(dit_lens_command, tmp_path: Path, model: Path, calls: Calls) -> None:
+    lens, questions = dit_lens.load(model), puzzle_questions(["maze:plain"], n=2, size=3)
+    running = run_bench(lens, questions, condition=Condition(steps=2), out=tmp_path / "b")
+    next(running)
+    words = ["bench", model, "--tasks", "maze:plain", "--n", 2, "--size", 3, "--steps", 2, "--out", tmp_path / "b"]
+    said = dit_lens_command(*words)
+    assert said.code == 2
+    assert "got one that is running there, allowed one at a time; wait until it ends" in said.complaint
+    list(running)
+    assert "2 of them already there" in dit_lens_command(*words).out
+
+
+def test_frames_that_no_rule_can_score_are_refused_before_anything_runs(
+    dit_lens_command, tmp_path: Path, model: Path, calls: Calls
+) -> None:
+    words = ["bench", model, "--tasks", "occlusion", "--n", 1, "--frames", 9, "--out", tmp_path / "b"]
+    said = dit_lens_command(*words)
+    assert said.code == 2
+    assert "17" in said.complaint
+    assert not calls
+    assert not (tmp_path / "b").exists()
 
 
 def test_a_folder_of_samples(dit_lens_command, tmp_path: Path, model: Path, calls: Calls) -> None:

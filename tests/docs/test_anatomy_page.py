@@ -91,3 +91,23 @@ def test_nothing_is_drawn_from_scores_of_zero_that_breaks(found: dict[str, Any],
     folder = save(found, tmp_path / "found")
     draw_all(folder, tmp_path / "images")
     assert "nan" not in write_page(folder, tmp_path).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("settings", "weights", "said"),
+    [
+        ({"guidance": 5.0}, {}, "got energy with guidance 5.0, allowed guidance 3.0 as in courses"),
+        ({"steps": 9}, {}, "got energy with steps 9, allowed steps 4 as in courses"),
+        ({}, {"weights_sha256": {"vae": "f"}}, "got energy with other weights_sha256, allowed the same as in courses"),
+    ],
+)
+def test_parts_of_two_models_or_conditions_make_no_page(
+    settings: dict[str, Any], weights: dict[str, Any], said: str, found: dict[str, Any], tmp_path: Path
+) -> None:
+    for name, part in found.items():
+        found[name] = {**part, "weights": {"weights_sha256": {"vae": "e"}}}
+    energy = found["energy"]
+    changed = {"settings": {**energy["settings"], **settings}, "weights": {**energy["weights"], **weights}}
+    found["energy"] = {**energy, **changed}
+    with pytest.raises(ValueError, match=f"^the page cannot be written from found; {said}; measure all parts alike"):
+        read_found(save(found, tmp_path / "found"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from safetensors.torch import load_file
 
 from dit_lens.puzzles import TASKS, UNSEEN_SEEDS
 from dit_lens.tiny.errors import BadRecipe
-from dit_lens.tiny.train import run
+from dit_lens.tiny.train import autoencoder, run
 from dit_lens.tiny.train.autoencoder import build_autoencoder
 from dit_lens.tiny.train.latents import LatentFiles, condition_clip, encode
 from dit_lens.tiny.train.log import RunLog
@@ -31,7 +32,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_stage_leaves_its_mark(trained: Path) -> None:
     assert (trained / "model_index.json").exists()
     card = (trained / "README.md").read_text()
-    assert "| maze 3 x 3 | in-domain | 1 |" in card
+    assert "| puzzle | split | n | seen | solved at the end" in card
+    assert "| maze 3 x 3 | in-domain | 1 | 0 |" in card
     assert "| grounding, crowded | out-of-domain | 1 |" in card
     assert "random weights, never trained" in card
     assert (trained / "curves.png").stat().st_size > 0
@@ -109,6 +111,33 @@ def test_a_log_cut_by_a_kill_is_read_and_rewound(tmp_path: Path) -> None:
         file.write('{"stage": "hi')
     log.rewind("high", 2)
     assert [(row["stage"], row["step"]) for row in log.read()] == [("high", 1), ("high", 2), ("shared", 9)]
+
+
+def test_a_kill_between_measurement_and_checkpoint_loses_no_point_and_doubles_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is saved last, the log of a run that goes on is that of one that was never stopped."""
+
+    class Killed(Exception):
+        pass
+
+    recipe, log = run.RECIPES["quick"].autoencoder, RunLog(tmp_path / "log.jsonl")
+    save = autoencoder._save
+    recipe = replace(recipe, save_every=2)
+
+    def killed(*words: Any) -> None:
+        if words[-1] > 2:
+            raise Killed
+        save(*words)
+
+    monkeypatch.setattr(autoencoder, "_save", killed)
+    monkeypatch.setattr(autoencoder, "measure_autoencoder", lambda vae, count: {"psnr": 1.0})
+    with pytest.raises(Killed):
+        autoencoder.train_autoencoder(recipe, tmp_path, log)
+    monkeypatch.setattr(autoencoder, "_save", save)
+    autoencoder.train_autoencoder(recipe, tmp_path, log)
+    lines = [(row["step"], "loss" in row) for row in log.read()]
+    assert lines == [(1, True), (2, False), (4, False)]
 
 
 def test_repeats_are_counted() -> None:

@@ -97,11 +97,12 @@ def train_autoencoder(recipe: AutoencoderRecipe, folder: Path, log: RunLog) -> A
         for step in range(start, recipe.steps):
             scale_rates(optimisers, rates, recipe.rate_at(step))
             loss = _train_step(clips, optimisers, recipe, step)
+            done = step + 1
             if step % 20 == 0:
-                log.write(stage="autoencoder", step=step, loss=loss, seconds=round(time.monotonic() - began, 1))
-            if (step + 1) % recipe.save_every == 0 or step + 1 == recipe.steps:
-                _save(checkpoint, vae, optimisers, step + 1)
-                log.write(stage="autoencoder", step=step + 1, **measure_autoencoder(vae, 2))
+                log.write(stage="autoencoder", step=done, loss=loss, seconds=round(time.monotonic() - began, 1))
+            if done % recipe.save_every == 0 or done == recipe.steps:  # a checkpoint has its measurement before it
+                log.write(stage="autoencoder", step=done, **measure_autoencoder(vae, 2))
+                _save(checkpoint, vae, optimisers, done)
     return vae
 
 

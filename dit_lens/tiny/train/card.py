@@ -69,11 +69,13 @@ def _task_table(shares: Mapping[tuple[str, str], float]) -> str:
 
 
 def _score_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    lines = ["| puzzle | split | n | solved at the end | solved in x0 of step 0 | score |", "|---|---|---|---|---|---|"]
+    """``seen``: of the n puzzles, those whose first frame and prompt training drew as well."""
+    names = ("puzzle", "split", "n", "seen", "solved at the end", "solved in x0 of step 0", "score")
+    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     for row in rows:
         shares = f"{row['solved']:.1%} | {row['first_step']:.1%} | {row['overall']:.3f}"
         split = TASKS[row["task"]].variants[row["variant"]]
-        lines.append(f"| {_name(row)} | {split} | {row['count']} | {shares} |")
+        lines.append(f"| {_name(row)} | {split} | {row['count']} | {row['seen']} | {shares} |")
     return "\n".join(lines)
 
 

@@ -233,10 +233,10 @@ def train_part(
         loss = _step_quietly(trainer)
         if trainer.step % 20 == 0:
             log.write(stage=part, step=trainer.step, loss=loss, seconds=round(time.monotonic() - began, 1))
+        if trainer.step % recipe.check_every == 0 or trainer.step == last:  # before the save: a kill loses both
+            log.write(stage=part, step=trainer.step, **check(part, copy.deepcopy(trainer.average).cpu()))
         if trainer.step % recipe.save_every == 0 or trainer.step == last:
             trainer.save(path)
-        if trainer.step % recipe.check_every == 0 or trainer.step == last:
-            log.write(stage=part, step=trainer.step, **check(part, copy.deepcopy(trainer.average).cpu()))
     return trainer.average.cpu()
 
 

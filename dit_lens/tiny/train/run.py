@@ -24,7 +24,7 @@ from dit_lens.tiny.train.denoiser import DenoiserRecipe, Part, Prompts, train_pa
 from dit_lens.tiny.train.latents import LatentFiles, encode_files
 from dit_lens.tiny.train.log import RunLog
 from dit_lens.tiny.train.measure import check_solving, measure_model, measured_puzzles, time_generation
-from dit_lens.tiny.train.sampling import count_repeats
+from dit_lens.tiny.train.sampling import find_repeats
 from dit_lens.tiny.train.text import build_text_encoder, build_tokenizer, encode_prompt
 
 __all__ = ["RECIPES", "BadRecipe", "Recipe", "train"]
@@ -108,10 +108,11 @@ def train(folder: Path, recipe: str = "shipped", device: str = "cpu", progress: 
     say("measure")
     pipeline = WanImageToVideoPipeline.from_pretrained(folder / "model")
     pipeline.set_progress_bar_config(disable=True)
+    rows, seen = measure_model(pipeline, chosen.measured_puzzles, chosen.measured_steps), _repeats(chosen)
     measured = {
         "autoencoder": measure_autoencoder(pipeline.vae, chosen.measured_clips),
-        "model": measure_model(pipeline, chosen.measured_puzzles, chosen.measured_steps),
-        "repeats": _repeats(chosen),
+        "model": [{**row, "seen": count} for row, count in zip(rows, seen, strict=True)],
+        "repeats": sum(seen),
         "threads": torch.get_num_threads(),
         "seconds": time_generation(pipeline, chosen.measured_steps),
     }
@@ -142,10 +143,11 @@ def _train_denoisers(
     return pipeline_with("low", experts["low"])
 
 
-def _repeats(recipe: Recipe) -> int:
-    """How many of the measured puzzles come up among those that the denoiser learned from."""
-    measured = [puzzle for *_, puzzles in measured_puzzles(recipe.measured_puzzles) for puzzle in puzzles]
-    return count_repeats(measured, recipe.denoiser.seed, recipe.encoded)
+def _repeats(recipe: Recipe) -> list[int]:
+    """How many of the measured puzzles of each row come up among those that the denoiser learned from."""
+    rows = [puzzles for *_, puzzles in measured_puzzles(recipe.measured_puzzles)]
+    repeated = iter(find_repeats([puzzle for row in rows for puzzle in row], recipe.denoiser.seed, recipe.encoded))
+    return [sum(next(repeated) for _ in row) for row in rows]
 
 
 def _same_recipe(folder: Path, recipe: Recipe) -> None:

@@ -14,7 +14,7 @@ import torch
 
 from dit_lens.puzzles import UNSEEN_SEEDS, Puzzle, make_puzzle
 
-__all__ = ["SHARES", "SHOWN_SHARES", "clip_tensor", "count_repeats", "shown_puzzle", "training_puzzle"]
+__all__ = ["SHARES", "SHOWN_SHARES", "clip_tensor", "count_repeats", "find_repeats", "shown_puzzle", "training_puzzle"]
 
 SHARES: Mapping[tuple[str, str], float] = {
     ("maze", "plain"): 0.40,
@@ -59,8 +59,13 @@ def count_repeats(puzzles: Iterable[Puzzle], seed: int, trained: int) -> int:
 
     Counted are those that the denoiser learns from.
     """
+    return sum(find_repeats(puzzles, seed, trained))
+
+
+def find_repeats(puzzles: Iterable[Puzzle], seed: int, trained: int) -> list[bool]:
+    """Of each puzzle, whether ``count_repeats`` counts it."""
     seen = {_asked(training_puzzle(seed, index)) for index in range(trained)}
-    return sum(_asked(puzzle) in seen for puzzle in puzzles)
+    return [_asked(puzzle) in seen for puzzle in puzzles]
 
 
 def _asked(puzzle: Puzzle) -> bytes:

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKLWan
 from diffusers.models.autoencoders.autoencoder_kl_wan import WanResample
+from einops import rearrange
 
 __all__ = ["WholeClips", "whole_clips"]
 
@@ -69,10 +70,10 @@ def _twice_the_frames(part: WanResample, x_BCFHW: torch.Tensor) -> torch.Tensor:
     """Two frames for every one but the first."""
     if x_BCFHW.shape[2] == 1:
         return x_BCFHW
-    pairs = part.time_conv(x_BCFHW[:, :, 1:]).unflatten(1, (2, -1))
-    return torch.cat([x_BCFHW[:, :, :1], pairs.movedim(1, 3).flatten(2, 3)], dim=2)
+    pairs = rearrange(part.time_conv(x_BCFHW[:, :, 1:]), "b (two c) f h w -> b c (f two) h w", two=2)
+    return torch.cat([x_BCFHW[:, :, :1], pairs], dim=2)
 
 
 def _each_frame(part: WanResample, x_BCFHW: torch.Tensor) -> torch.Tensor:
-    frames = part.resample(x_BCFHW.movedim(2, 1).flatten(0, 1))
-    return frames.unflatten(0, (len(x_BCFHW), -1)).movedim(2, 1)
+    frames: torch.Tensor = part.resample(rearrange(x_BCFHW, "b c f h w -> (b f) c h w"))
+    return rearrange(frames, "(b f) c h w -> b c f h w", b=len(x_BCFHW))

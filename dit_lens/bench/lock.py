@@ -1,0 +1,70 @@
+"""One process at a time writes to the folder of a benchmark: it holds a lock on the folder as long as it runs.
+
+The kernel gives the lock back when a process ends, however it ends. Where there are no such locks, on some file systems
+and on Windows, nothing is kept out.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from weakref import finalize
+
+from dit_lens.bench.errors import BadBench
+
+__all__ = ["Lock"]
+
+_NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EBADF, errno.EINVAL)
+
+
+class Lock:
+    """The lock of a folder; given back by ``release``, or when nothing refers to it any more.
+
+    Raises
+    ------
+    BadBench
+        If another holds it.
+
+    Examples
+    --------
+    >>> folder = getfixture("tmp_path")
+    >>> held = Lock(folder)
+    >>> Lock(folder)
+    Traceback (most recent call last):
+    ...
+    dit_lens.bench.errors.BadBench: a benchmark cannot go on in '...'; got one that is running there, allowed one ...
+    >>> held.release()
+    >>> Lock(folder).release()
+    """
+
+    def __init__(self, folder: Path) -> None:
+        handle = _lock(folder)
+        self.release = finalize(self, _close, handle)
+
+
+def _lock(folder: Path) -> int | None:
+    try:
+        import fcntl
+
+        handle = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        if isinstance(error, BlockingIOError):
+            raise BadBench(
+                f"a benchmark cannot go on in '{folder}'; got one that is running there, allowed one at a time; wait "
+                f"until it ends, or choose another folder"
+            ) from error
+        if error.errno not in _NO_LOCKS:
+            raise
+        return None
+    return handle
+
+
+def _close(handle: int | None) -> None:
+    if handle is not None:
+        os.close(handle)

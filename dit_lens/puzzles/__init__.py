@@ -1,6 +1,6 @@
 """Small visual puzzles: generators, clips and rule-based scorers, all deterministic from a seed.
 
-``unseen("maze", 0)`` is the first maze that no training of the shipped model has seen; ``TASKS`` names the others.
+``unseen("maze", 0)`` is the first maze of those whose seeds training does not draw; ``TASKS`` names the others.
 """
 
 from dit_lens.puzzles.contract import UNSEEN_SEEDS, Puzzle, Score, Split, Task

@@ -1,7 +1,7 @@
 """What every puzzle gives: a first frame and a prompt, the whole answer as a clip, and a score by rule.
 
 A *task* is a kind of puzzle; its *variants* are drawn from stated distributions, each in-domain (what the shipped
-model was trained on) or out-of-domain (what it never saw). A score has a strict verdict, partial credit by dimension,
+model was trained on) or out-of-domain (what it was not). A score has a strict verdict, partial credit by dimension,
 and one number, the weighted mean of the dimensions. Each task states what a video scores in which nothing happens.
 
 Shapes: F frames, H height, W width, 3 colours.
@@ -18,7 +18,10 @@ from dit_lens.puzzles.canvas import Frame, Mask
 __all__ = ["UNSEEN_SEEDS", "Puzzle", "Score", "Split", "Task"]
 
 UNSEEN_SEEDS = 2**31
-"""Puzzle seeds below this are for training; the shipped model never saw one from here on."""
+"""Training draws its puzzles from the seeds below this, evaluation from those from here on.
+
+Other seeds are not always other puzzles: small ones can come up again, and the model's card counts those that did.
+"""
 
 Split = Literal["in-domain", "out-of-domain"]
 
@@ -100,7 +103,10 @@ class Puzzle(Protocol):
         """Where things are, bool (17, 64, 64) each: by name, at least ``foreground`` (all that is not floor)."""
 
     def score(self, video: Frame, frame: int = -1) -> Score:
-        """Read a decoded video, uint8 (F, 64, 64, 3); a drawn answer is read from one ``frame``."""
+        """Read a decoded video, uint8 (F, 64, 64, 3); a drawn answer is read from one ``frame``.
+
+        One that the rules cannot read is a ``BadPuzzle``, never a low score.
+        """
 
 
 @dataclass(frozen=True)

@@ -53,10 +53,14 @@ def test_it_writes_what_was_asked(dit_lens_command, tmp_path: Path, model: Path)
 @pytest.mark.parametrize(
     ("words", "trace", "dimensions"),
     [
-        ("fork --variant cue", "fork-cue-5x5-0-seed-0", {"path", "single", "valid", "walls", "marks", "kept", "choice"}),
+        (
+            "fork --variant cue",
+            "fork-cue-5x5-0-seed-0",
+            {"path", "single", "valid", "walls", "marks", "kept", "choice"},
+        ),
         ("maze --variant long", "maze-long-6x6-0-seed-0", {"path", "single", "valid", "walls", "marks", "kept"}),
         ("grounding", "grounding-0-seed-0", set(TASKS["grounding"].weights)),
-        ("occlusion", "occlusion-0-seed-0", set(TASKS["occlusion"].weights)),
+        ("occlusion --frames 17", "occlusion-0-seed-0", set(TASKS["occlusion"].weights)),
     ],
 )
 def test_every_task_is_traced_and_scored(

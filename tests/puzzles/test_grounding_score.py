@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from dit_lens.puzzles.canvas import COLOURS, Frame
 from dit_lens.puzzles.contract import Score
-from dit_lens.puzzles.errors import BadPuzzle
 from dit_lens.puzzles.grounding import GROUNDING, GroundingPuzzle, make_grounding
 from dit_lens.puzzles.grounding.draw import draw_frame, mark_masks, place_mask, thing_mask
 
@@ -97,8 +96,27 @@ def test_half_an_outline(puzzle: GroundingPuzzle) -> None:
 def test_a_second_outline(puzzle: GroundingPuzzle, elsewhere: str) -> None:
     other = puzzle.things[wrong(puzzle)].place if elsewhere == "object" else empty_place(puzzle)
     score, low = lowered(puzzle, with_mark_at(puzzle, puzzle.named.place, other))
-    assert low == {"only"}
-    assert (score.dimensions["only"], score.answer) == (0.5, None)
+    assert low == {"only", "target"}, "it is paint outside of the first, and the target is named only in part"
+    assert (score.dimensions["only"], score.dimensions["target"], score.answer) == (0.5, 0.5, None)
+
+
+def test_who_marks_every_object_names_each_in_part(puzzle: GroundingPuzzle) -> None:
+    score, low = lowered(puzzle, with_mark_at(puzzle, *(thing.place for thing in puzzle.things)))
+    assert low == {"only", "target"}
+    assert score.dimensions["target"] == pytest.approx(1 / len(puzzle.things))
+    assert score.answer is None
+
+
+@pytest.mark.parametrize("colour", [(255, 140, 140), (150, 150, 150)], ids=["pink", "grey"])
+@pytest.mark.parametrize("part", [slice(0, 64), slice(0, 10)], ids=["all", "a part"])
+def test_a_floor_that_is_not_white(puzzle: GroundingPuzzle, colour: tuple[int, int, int], part: slice) -> None:
+    frame = with_mark_at(puzzle, puzzle.named.place)
+    floor = (frame == 255).all(-1)
+    floor[part.stop :] = False
+    frame[floor] = colour
+    score, low = lowered(puzzle, frame)
+    assert low == {"kept"}
+    assert score.answer == puzzle.answer
 
 
 def test_a_scribble_beside_the_outline(puzzle: GroundingPuzzle) -> None:
@@ -180,12 +198,3 @@ def test_the_mark_grows_with_the_frames_and_any_frame_can_be_read(puzzle: Ground
     drawn = mark_masks(puzzle.named.place).sum((1, 2)) / 112
     assert marks == pytest.approx(list(drawn), abs=0.05)
     assert puzzle.score(puzzle.clip(), 12).solved
-
-
-def test_a_video_of_another_size_is_refused(puzzle: GroundingPuzzle) -> None:
-    with pytest.raises(BadPuzzle) as caught:
-        puzzle.score(np.zeros((17, 32, 32, 3), dtype=np.uint8))
-    assert str(caught.value) == (
-        "the video cannot be scored; got frames of (32, 32, 3), allowed (64, 64, 3) like the first frame; "
-        "generate at the size of the picture"
-    )

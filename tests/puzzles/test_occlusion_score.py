@@ -98,7 +98,8 @@ def test_the_truth_is_solved_under_blur(puzzle: Occlusion, spread: tuple[float, 
 def test_a_ball_that_never_moves_is_worth_what_the_task_states(puzzle: Occlusion) -> None:
     score = puzzle.score(puzzle.clip()[[0] * 17])
     assert score.overall == OCCLUSION.do_nothing[puzzle.variant] <= 0.1
-    assert score.dimensions == {"place": 0, "time": 0, "hidden": 0, "motion": 0, "identity": 1, "screen": 1}
+    still = {"identity": 1, "screen": 1, "kept": 1}
+    assert score.dimensions == {"place": 0, "time": 0, "hidden": 0, "motion": 0, **still}
     assert not score.solved
     assert score.answer is None
 
@@ -170,7 +171,10 @@ def test_a_second_ball_is_another_identity(puzzle: Occlusion, end: int) -> None:
     video = rightward(puzzle.clip(), motion.direction)
     for frame in video[1:]:
         _paint(frame, (motion.centre(end), _other(motion, 24)), motion.colour)
-    assert _lowered(puzzle, turned(video, motion.direction)) == {"identity"}
+    video = turned(video, motion.direction)
+    assert _lowered(puzzle, video) == ({"identity", "place"} if end else {"identity"}), "of two, each has half a place"
+    assert puzzle.score(video).dimensions["place"] == (0.5 if end else 1)
+    assert puzzle.score(video).answer == (None if end else "out")
 
 
 @pytest.mark.parametrize("puzzle", [puzzle for puzzle in PUZZLES if puzzle.variant != "wide"])
@@ -258,11 +262,44 @@ def test_half_the_speed_is_a_wrong_motion() -> None:
     assert _lowered(puzzle, _film(motion, places)) == {"motion"}
 
 
-def test_frame_does_not_matter_and_a_short_video_is_held_at_its_end() -> None:
+@every_puzzle
+def test_a_drift_out_of_the_lane_is_seen_though_every_step_is_small(puzzle: Occlusion) -> None:
+    """A pixel aside a frame, and back by a jump where nobody can see it."""
+    motion, side = puzzle.motion, np.sign(_other(puzzle.motion, 1) - puzzle.motion.lane)
+    hidden = _hidden(motion)
+    before = [(motion.centre(f), motion.lane + side * f * (f < hidden)) for f in range(17)]
+    assert {"motion"} <= _lowered(puzzle, _film(motion, list(before))) <= {"motion", "hidden"}
+    out = next(frame for frame in range(17) if motion.centre(frame) + 4 > motion.screen[1])
+    beyond = [(motion.centre(f), motion.lane + side * max(0, 14 - f) * (f >= out)) for f in range(17)]
+    if 14 - out >= 3:
+        assert "place" in _lowered(puzzle, _film(motion, list(beyond))), (
+            "in its lane in the end, but not where it came out"
+        )
+
+
+@every_puzzle
+@pytest.mark.parametrize("colour", [(255, 140, 140), (150, 150, 150)], ids=["pink", "grey"])
+@pytest.mark.parametrize("part", [slice(0, 64), slice(0, 10)], ids=["all", "a square"])
+def test_a_floor_that_is_not_white_is_not_kept(puzzle: Occlusion, colour: tuple[int, int, int], part: slice) -> None:
+    video = puzzle.clip()
+    floor = (video == 255).all(-1)
+    floor[:, part.stop :] = floor[:, :, part.stop :] = False
+    video[floor] = colour
+    assert _lowered(puzzle, video) == {"kept"}
+
+
+def test_frame_does_not_matter_but_must_be_there() -> None:
     puzzle = PUZZLES[0]
     assert puzzle.score(puzzle.clip(), frame=3) == puzzle.score(puzzle.clip())
-    assert puzzle.score(puzzle.clip()[:1]) == puzzle.score(puzzle.clip()[[0] * 17])
-    assert not puzzle.score(puzzle.clip()[:9]).solved
+    with pytest.raises(BadPuzzle, match="got frame 17, allowed -17 to 16"):
+        puzzle.score(puzzle.clip(), frame=17)
+
+
+@pytest.mark.parametrize("count", [1, 9, 21])
+def test_another_number_of_frames_is_refused(count: int) -> None:
+    with pytest.raises(BadPuzzle) as caught:
+        PUZZLES[0].score(np.repeat(PUZZLES[0].clip()[:1], count, axis=0))
+    assert str(caught.value) == (f"an occlusion is scored on 17 frames; got {count}, allowed 17; generate that many")
 
 
 @pytest.mark.parametrize("make", [np.zeros_like, np.ones_like, lambda clip: np.full_like(clip, 255)])
@@ -272,18 +309,23 @@ def test_an_empty_picture_is_worth_next_to_nothing(make: Callable[[Frame], Frame
     assert not score.solved
 
 
-def test_random_pixels_are_worth_next_to_nothing() -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (17, 64, 64, 3), dtype=np.uint8)
-    score = PUZZLES[0].score(pixels)
-    assert not score.solved
-    assert score.overall < 0.5
+def test_random_pixels_are_worth_next_to_nothing_and_no_answer() -> None:
+    for puzzle in PUZZLES:
+        rng = np.random.default_rng(puzzle.seed)
+        score = puzzle.score(rng.integers(0, 256, (17, 64, 64, 3), dtype=np.uint8))
+        assert not score.solved
+        assert score.answer is None
+        assert score.overall < 0.2
 
 
-@pytest.mark.parametrize("shape", [(64, 64, 3), (0, 64, 64, 3), (17, 32, 64, 3)])
-def test_a_video_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(BadPuzzle) as caught:
-        PUZZLES[0].score(np.zeros(shape, dtype=np.uint8))
-    assert str(caught.value) == (
-        f"cannot read a video of an occlusion; got shape {shape}, allowed (frames, 64, 64, 3); "
-        "give the decoded video of one generation"
-    )
+@every_puzzle
+def test_only_a_ball_that_was_followed_out_is_out(puzzle: Occlusion) -> None:
+    """A ball that goes in; beyond the screen are specks, a bar, or a ball for one frame."""
+    motion, hidden = puzzle.motion, _hidden(puzzle.motion)
+    film = rightward(_film(motion, [*_places(motion)[:hidden], *[None] * (17 - hidden)]), motion.direction)
+    specks, bar, flash = film.copy(), film.copy(), film.copy()
+    specks[9:, 30:32, 60:62] = bar[9:, :, 58:64] = COLOURS[motion.colour]
+    _paint(flash[16], (motion.centre(16), motion.lane), motion.colour)
+    for video in (specks, bar, flash):
+        score = puzzle.score(turned(video, motion.direction))
+        assert (score.answer, score.dimensions["place"], score.dimensions["time"]) == (None, 0, 0)

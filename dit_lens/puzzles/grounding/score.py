@@ -2,7 +2,8 @@
 
 Every pixel is given the nearest colour of the canvas. An outline is looked for at every pixel where a place fits: it is
 as whole as its share of painted pixels, times the share of its inside that is left free, so that a black patch is no
-outline. Where two are equally whole, the one nearer to the target is read, and the other is paint outside of it.
+outline. Where two are equally whole, the one nearer to the target is read, and the other is paint outside of it; but
+who marks several objects has named each of them only in part, so ``target`` is shared among all whole outlines.
 
 Shapes: H height, W width, Y and X upper left corners of places, P pixels of a part of a place.
 """
@@ -16,11 +17,12 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from dit_lens.puzzles.canvas import PICTURE_PIXELS, Classes, Frame, Mask, classify, colour_index
+from dit_lens.puzzles.canvas import Classes, Frame, Mask, classify, colour_index
 from dit_lens.puzzles.contract import Score
-from dit_lens.puzzles.errors import BadPuzzle
+from dit_lens.puzzles.floor import FEW_PIXELS, tinted
 from dit_lens.puzzles.grounding.draw import MARK_COLOUR, MARK_WIDTH, OUTLINE, place_mask, thing_mask
 from dit_lens.puzzles.grounding.scene import PLACE_PIXELS, Thing
+from dit_lens.puzzles.video import check_video
 
 __all__ = ["DO_NOTHING", "WEIGHTS", "score_grounding"]
 
@@ -35,7 +37,6 @@ _SOME = 0.3  # a little more than one side: what is less whole is no outline, an
 _MOST = 0.6  # an outline this whole, with this share of all paint, is an answer
 _WHOLE = 0.9  # share from which a mark is whole, alone, and an object kept
 _AROUND = 0.8  # share of the outline in an object's place from which it stands round it: one pixel off counts
-_NEW_PIXELS = 8  # pixels that may turn into a colour before something new is there
 
 
 class _Outline(NamedTuple):
@@ -61,13 +62,14 @@ def score_grounding(video: Frame, things: Sequence[Thing], target: int, frame: i
     Returns
     -------
     Score
-        Dimensions: ``mark`` (how whole the best outline is), ``target`` (share of it in the target's place), ``only``
-        (share of all paint that is in it) and ``kept`` (objects that keep their pixels, and nothing new in colour).
+        Dimensions: ``mark`` (how whole the best outline is), ``target`` (mean share in the target's place of all
+        whole outlines), ``only`` (share of all paint that is in the best one) and ``kept`` (objects that keep their
+        pixels, and nothing new in colour on a white floor).
 
     Raises
     ------
     BadPuzzle
-        If the video has another size.
+        If it is no video of the canvas, or has no such frame.
 
     Examples
     --------
@@ -77,24 +79,32 @@ def score_grounding(video: Frame, things: Sequence[Thing], target: int, frame: i
     >>> score.answer, dict(score.dimensions)
     ('red square', {'mark': 1.0, 'target': 0.0, 'only': 1.0, 'kept': 1.0})
     """
-    if video.shape[1:] != (size := (PICTURE_PIXELS, PICTURE_PIXELS, 3)):
-        raise BadPuzzle(
-            f"the video cannot be scored; got frames of {video.shape[1:]}, allowed {size} like the first frame; "
-            "generate at the size of the picture"
-        )
+    check_video(video, frame)
     classes_HW = classify(video[frame])
-    outline = _best_outline(classes_HW == _MARK, things[target].place)
-    around = [_share(place_mask(thing.place), outline.pixels_HW) for thing in things]
-    kept, untouched = _kept(classes_HW, things)
-    standing = outline.wholeness >= _SOME
+    best, *others = _outlines(classes_HW == _MARK, things[target].place)
+    around = [_share(place_mask(thing.place), best.pixels_HW) for thing in things]
+    marked = [around[target], *(_share(place_mask(things[target].place), other.pixels_HW) for other in others)]
+    kept, untouched = _kept(video[frame], classes_HW, things)
+    standing = best.wholeness >= _SOME
     dimensions = {
-        "mark": outline.wholeness,
-        "target": around[target] if standing else 0.0,
-        "only": outline.alone if standing else 0.0,
+        "mark": best.wholeness,
+        "target": float(np.mean(marked)) if standing else 0.0,
+        "only": best.alone if standing else 0.0,
         "kept": kept,
     }
-    right = outline.wholeness >= _WHOLE and outline.alone >= _WHOLE and around[target] >= _AROUND
-    return Score.of(dimensions, WEIGHTS, solved=right and untouched, answer=_answer(outline, around, things))
+    right = best.wholeness >= _WHOLE and best.alone >= _WHOLE and around[target] >= _AROUND
+    return Score.of(dimensions, WEIGHTS, solved=right and untouched, answer=_answer(best, around, things))
+
+
+def _outlines(paint_HW: Mask, target: tuple[int, int]) -> list[_Outline]:
+    """The best outline, and then all others that are whole enough to be an answer, none with a pixel of another."""
+    found, left_HW = [_best_outline(paint_HW, target)], paint_HW
+    while True:
+        left_HW = left_HW & ~found[-1].pixels_HW
+        other = _best_outline(left_HW, target)
+        if other.wholeness < _MOST:
+            return found
+        found.append(other)
 
 
 def _best_outline(paint_HW: Mask, target: tuple[int, int]) -> _Outline:
@@ -112,16 +122,17 @@ def _best_outline(paint_HW: Mask, target: tuple[int, int]) -> _Outline:
     return _Outline(float(wholeness_YX.max()), pixels_HW, _share(pixels_HW, paint_HW))
 
 
-def _kept(classes_HW: Classes, things: Sequence[Thing]) -> tuple[float, bool]:
-    """The share of all pixels that have or had an object's colour and still have it, and whether each object stands."""
+def _kept(frame_HW3: Frame, classes_HW: Classes, things: Sequence[Thing]) -> tuple[float, bool]:
+    """The share of all pixels that have or had a colour and still have an object's, and whether each object stands."""
     masks_THW = np.stack([thing_mask(thing) for thing in things])
     colours_T: npt.NDArray[np.intp] = np.array([colour_index(thing.colour) for thing in things])
     same_THW = masks_THW & (classes_HW == colours_T[:, None, None])
     objects_HW = masks_THW.any(0)
     new_HW = (classes_HW != _FLOOR) & (classes_HW != _MARK) & ~objects_HW
+    new_HW |= tinted(frame_HW3, classes_HW == _FLOOR)
     kept = float(same_THW.sum() / (objects_HW | new_HW).sum())
     shares_T = same_THW.sum((1, 2)) / masks_THW.sum((1, 2))
-    return kept, bool(shares_T.min() >= _WHOLE and new_HW.sum() <= _NEW_PIXELS)
+    return kept, bool(shares_T.min() >= _WHOLE and new_HW.sum() <= FEW_PIXELS)
 
 
 def _answer(outline: _Outline, around: Sequence[float], things: Sequence[Thing]) -> str | None:

@@ -8,10 +8,15 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from dit_lens.puzzles.canvas import CELL_PIXELS, Mask
-from dit_lens.puzzles.maze.routes import Passage
+from dit_lens.puzzles.canvas import CELL_PIXELS, PICTURE_PIXELS, Mask
+from dit_lens.puzzles.maze.routes import Cell, Passage
 
-__all__ = ["Shares", "border_shares", "cell_shares"]
+__all__ = ["PAINTED", "STRAY", "Shares", "at", "border_shares", "cell_pixels", "cell_shares"]
+
+PAINTED = 0.5
+"""Share of the middle from which a place on the route counts as painted, and a wall as there."""
+STRAY = 1 / 4
+"""Share of a cell or border from which paint off the route counts: a line of 2 pixels is enough."""
 
 Shares = npt.NDArray[np.float64]
 
@@ -42,6 +47,32 @@ def border_shares(mask_HW: Mask, part: slice) -> dict[Passage, float]:
     below = _between(cells_RCyx[..., 0, part], cells_RCyx[..., -1, part], axis=0)
     shares = {((row, col - 1), (row, col)): float(share) for (row, col), share in np.ndenumerate(right)}
     return shares | {((row - 1, col), (row, col)): float(share) for (row, col), share in np.ndenumerate(below)}
+
+
+def cell_pixels(cell: Cell, part: slice) -> Mask:
+    """A part of the height and width of one cell, bool (64, 64).
+
+    Examples
+    --------
+    >>> int(cell_pixels((0, 1), slice(2, 6)).sum())
+    16
+    """
+    mask_HW = np.zeros((PICTURE_PIXELS, PICTURE_PIXELS), dtype=np.bool_)
+    row, col = (i * CELL_PIXELS for i in cell)
+    mask_HW[row : row + CELL_PIXELS, col : col + CELL_PIXELS][part, part] = True
+    return mask_HW
+
+
+def at(values_RC: npt.NDArray[np.generic], cell: Cell) -> float:
+    """The value of a cell; 0 beyond the edge of the picture.
+
+    Examples
+    --------
+    >>> at(np.ones((1, 1)), (0, 0)), at(np.ones((1, 1)), (0, -1))
+    (1.0, 0.0)
+    """
+    rows, cols = values_RC.shape
+    return float(values_RC[cell]) if 0 <= cell[0] < rows and 0 <= cell[1] < cols else 0.0
 
 
 def _between(near_RCi: Mask, far_RCi: Mask, axis: int) -> Shares:

@@ -11,7 +11,7 @@ from dit_lens.puzzles.maze.variants import Kind, variants_of
 
 __all__ = ["FORK", "MAZE"]
 
-_STILL = ("walls", "marks")  # what is right where nothing happens
+_STILL = ("walls", "marks", "kept")  # what is right where nothing happens
 
 
 def _make(task: Kind, seed: int, variant: str, size: int | None) -> Puzzle:

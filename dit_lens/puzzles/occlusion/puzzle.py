@@ -82,8 +82,8 @@ class Occlusion:
         return draw_masks(self.motion)
 
     def score(self, video: Frame, frame: int = -1) -> Score:
-        """Read a decoded video from all its frames: the answer is a motion, so ``frame`` does not matter."""
-        return score_motion(self.motion, video)
+        """Read a decoded video from all its 17 frames: the answer is a motion, so ``frame`` does not matter."""
+        return score_motion(self.motion, video, frame)
 
 
 def _make(seed: int, variant: str, size: int | None) -> Occlusion:
@@ -97,6 +97,6 @@ OCCLUSION = Task(
     variants=VARIANTS,
     sizes={},
     weights=WEIGHTS,
-    do_nothing=dict.fromkeys(VARIANTS, 0.1),  # one ball and the screen are kept, and nothing else is right
+    do_nothing=dict.fromkeys(VARIANTS, 0.1),  # one ball, the screen and the floor are kept, and nothing else is right
     make=_make,
 )

@@ -1,17 +1,20 @@
-"""Score a motion behind a screen in six dimensions, each blind to what the others look at.
+"""Score a motion behind a screen in seven dimensions, each blind to what the others look at.
 
 =========  ==========================================================================================================
-place      the ball comes out in its lane, and as far along as belongs to the frame in which it came out
+place      the ball comes out in its lane, alone, and as far along as belongs to the frame in which it came out
 time       the frame in which it is first seen beyond the screen
 hidden     it went in, and is not seen on the screen
-motion     from frame to frame it moves by its speed and stays in its lane, on each side on its own
+motion     from frame to frame it moves by its speed, and keeps before the screen to its lane, beyond it to the one
+           in which it came out
 identity   one ball, of its colour, and of its size wherever the screen does not cut it
 screen     the screen stays where it is, and nothing else is black
+kept       the floor is white
 =========  ==========================================================================================================
 
 A ball that comes out late but moves on as it should is wrong in ``time`` alone: ``place`` and ``motion`` go by the
-frame in which it came out. A ball that never comes out has neither ``place`` nor ``time``. Right means to within a
-pixel and a frame. A ball that does not move is worth what ``identity`` and ``screen`` weigh, and nothing else.
+frame in which it came out. What comes out must be about as large as a ball in most of the frames from then on, or it
+has neither ``place`` nor ``time``, and of several balls each has its part of the place. Right means to within a pixel
+and a frame. A ball that does not move is worth what ``identity``, ``screen`` and ``kept`` weigh, and nothing else.
 """
 
 from __future__ import annotations
@@ -20,24 +23,52 @@ import numpy as np
 
 from dit_lens.puzzles.canvas import FRAMES, Frame
 from dit_lens.puzzles.contract import Score
+from dit_lens.puzzles.errors import BadPuzzle
+from dit_lens.puzzles.floor import FEW_PIXELS
 from dit_lens.puzzles.occlusion.draw import ball_area
 from dit_lens.puzzles.occlusion.generate import RADIUS, Motion
+from dit_lens.puzzles.occlusion.out import FRAMES_OFF, PIXEL_OFF, balls_out, came_out, frames_late, pixels_off
 from dit_lens.puzzles.occlusion.track import SPECK, Reading, Thing, read
+from dit_lens.puzzles.video import check_video
 
 __all__ = ["WEIGHTS", "score_motion"]
 
-WEIGHTS = {"place": 0.3, "time": 0.2, "hidden": 0.2, "motion": 0.2, "identity": 0.05, "screen": 0.05}
+WEIGHTS = {
+    "place": 0.3,
+    "time": 0.2,
+    "hidden": 0.2,
+    "motion": 0.2,
+    "identity": 0.04,
+    "screen": 0.03,
+    "kept": 0.03,
+}
 
-_PIXEL_OFF, _FRAMES_OFF = 1.0, 1  # what counts as right
+_ASIDE = 1.5  # pixels from its lane that the ball may be in any one frame: its middle can be told to half a pixel
 _PLACE_SPAN, _TIME_SPAN = 8.0, 4.0  # pixels and frames beyond that after which nothing is left
-_LAST = 3  # frames from which the place is read
 _SPEED_OFF = 0.5  # pixels a frame that the mean speed of one side may be off
 _OWN_SHARE, _SIZE_OFF = 0.6, 0.25  # of a ball: how much has its colour, how far its area may be off
 _SCREEN_OFF, _SCREEN_SPAN = 0.03, 0.25  # shares of the screen
 
 
-def score_motion(motion: Motion, video: Frame) -> Score:
-    """Read a decoded video, uint8 (F, 64, 64, 3); solved if every dimension is 1.
+def score_motion(motion: Motion, video: Frame, frame: int = -1) -> Score:
+    """Read a decoded video, uint8 (17, 64, 64, 3); solved if every dimension is 1.
+
+    Parameters
+    ----------
+    motion : Motion
+    video : numpy.ndarray of uint8, shape (17, 64, 64, 3)
+    frame : int
+        Must be there, but does not matter: a motion is read from all frames.
+
+    Returns
+    -------
+    Score
+        ``answer`` is ``out`` if one ball was followed out, ``in`` if it went in and nothing came out.
+
+    Raises
+    ------
+    BadPuzzle
+        If it is no video of the canvas, has no such frame, or not 17 of them: in fewer the ball cannot come out.
 
     Examples
     --------
@@ -47,6 +78,11 @@ def score_motion(motion: Motion, video: Frame) -> Score:
     >>> still.overall, still.answer
     (0.1, None)
     """
+    check_video(video, frame)
+    if len(video) != FRAMES:
+        raise BadPuzzle(
+            f"an occlusion is scored on {FRAMES} frames; got {len(video)}, allowed {FRAMES}; generate that many"
+        )
     reading = read(motion, video)
     dimensions = {
         "place": _place(motion, reading),
@@ -55,31 +91,32 @@ def score_motion(motion: Motion, video: Frame) -> Score:
         "motion": _motion(motion, reading),
         "identity": _identity(reading),
         "screen": _screen(motion, reading),
+        "kept": _kept(reading),
     }
     solved = all(value == 1.0 for value in dimensions.values())
-    went_in = "in" if _went_in(reading) else None
-    return Score.of(dimensions, WEIGHTS, solved, "out" if reading.far else went_in)
+    return Score.of(dimensions, WEIGHTS, solved, _answer(motion, reading))
+
+
+def _answer(motion: Motion, reading: Reading) -> str | None:
+    if came_out(reading):
+        return "out" if balls_out(motion, reading) == 1 else None
+    return "in" if _went_in(reading) and not reading.far else None
 
 
 def _place(motion: Motion, reading: Reading) -> float:
-    """Distance in the last frames from where a ball would be that came out when this one did, give or take a frame."""
-    if not reading.far:
+    """Pixels between the ball and its place; several balls share it."""
+    if not came_out(reading):
         return 0.0
-    last = [reading.far[frame] for frame in sorted(reading.far)[-_LAST:]]
-    across = abs(float(np.median([thing.across for thing in last])) - motion.lane)
-    late = min(reading.far) - _first_out(motion)
-    ahead = float(np.median([thing.along - motion.centre(thing.frame - late) for thing in last]))
-    along = min(abs(ahead - slack * motion.speed) for slack in (-_FRAMES_OFF, 0, _FRAMES_OFF))
-    off = float(np.hypot(max(0.0, across - _PIXEL_OFF), max(0.0, along - _PIXEL_OFF)))
-    return max(0.0, 1 - off / _PLACE_SPAN)
+    off = pixels_off(motion, reading)
+    return max(0.0, 1 - off / _PLACE_SPAN) / balls_out(motion, reading)
 
 
 def _time(motion: Motion, reading: Reading) -> float:
     """Frames between when the ball should come out and when it does."""
-    if not reading.far:
+    if not came_out(reading):
         return 0.0
-    off = abs(min(reading.far) - _first_out(motion))
-    return max(0.0, 1 - max(0, off - _FRAMES_OFF) / _TIME_SPAN)
+    off = abs(frames_late(motion, reading))
+    return max(0.0, 1 - max(0, off - FRAMES_OFF) / _TIME_SPAN)
 
 
 def _hidden(motion: Motion, reading: Reading) -> float:
@@ -102,21 +139,27 @@ def _motion(motion: Motion, reading: Reading) -> float:
     """The mean over both sides; a side on which the ball is in sight for one frame or none has no motion to judge."""
     before = range(_last_in(motion))
     beyond = range(min(reading.far, default=FRAMES), FRAMES - 1)
-    sides = [_steadiness(motion, reading.near, before), _steadiness(motion, reading.far, beyond)]
+    lane = float(np.median([thing.across for thing in reading.far.values()] or [motion.lane]))
+    sides = [
+        _steadiness(motion.speed, motion.lane, reading.near, before),
+        _steadiness(motion.speed, lane, reading.far, beyond),
+    ]
     return float(np.mean([side for side in sides if side is not None] or [0.0]))
 
 
-def _steadiness(motion: Motion, track: dict[int, Thing], frames: range) -> float | None:
-    """The share of steps that are right, less what the mean speed of them all is off."""
+def _steadiness(speed: int, lane: float, track: dict[int, Thing], frames: range) -> float | None:
+    """The share of steps that are right, in the lane at both ends, less what the mean speed of them all is off."""
     if not frames:
         return None
     pairs = [(track[frame], track[frame + 1]) for frame in frames if frame in track and frame + 1 in track]
     if not pairs:
         return 0.0
-    ahead = np.array([after.along - thing.along - motion.speed for thing, after in pairs])
-    aside = np.array([after.across - thing.across for thing, after in pairs])
-    right = (abs(ahead) <= _PIXEL_OFF) & (abs(aside) <= _PIXEL_OFF)
-    off = max(0.0, abs(float(ahead.mean())) - _SPEED_OFF) / (motion.speed - _SPEED_OFF)
+    ahead = np.array([after.along - thing.along - speed for thing, after in pairs])
+    across = np.array([(thing.across, after.across) for thing, after in pairs])
+    aside = abs(np.diff(across)[:, 0])
+    strayed = abs(across - lane).max(1)
+    right = (abs(ahead) <= PIXEL_OFF) & (aside <= PIXEL_OFF) & (strayed <= _ASIDE)
+    off = max(0.0, abs(float(ahead.mean())) - _SPEED_OFF) / (speed - _SPEED_OFF)
     return float(right.sum() / len(frames)) * max(0.0, 1 - off)
 
 
@@ -145,9 +188,12 @@ def _screen(motion: Motion, reading: Reading) -> float:
     return float((1 - np.clip((share_F - _SCREEN_OFF) / _SCREEN_SPAN, 0, 1)).mean())
 
 
-def _first_out(motion: Motion) -> int:
-    """The frame in which the ball should first be seen beyond the screen."""
-    return next(frame for frame in range(FRAMES) if motion.centre(frame) + RADIUS > motion.screen[1])
+def _kept(reading: Reading) -> float:
+    """The share of the floor that is white, but for a few pixels in every frame."""
+    tinted_F = reading.tinted.sum((1, 2))
+    floor_F = (~reading.coloured & ~reading.black).sum((1, 2))
+    share_F = np.where(tinted_F <= FEW_PIXELS, 0.0, tinted_F / np.maximum(floor_F, 1))
+    return float(1 - share_F.mean())
 
 
 def _last_in(motion: Motion) -> int:

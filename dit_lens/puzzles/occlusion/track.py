@@ -17,7 +17,7 @@ import numpy as np
 from scipy import ndimage
 
 from dit_lens.puzzles.canvas import COLOURS, FRAMES, PICTURE_PIXELS, Frame, Mask
-from dit_lens.puzzles.errors import BadPuzzle
+from dit_lens.puzzles.floor import tinted
 from dit_lens.puzzles.occlusion.draw import rightward
 from dit_lens.puzzles.occlusion.generate import RADIUS, Motion
 
@@ -67,7 +67,8 @@ class Reading:
         All of them.
     near, far : dict of int to Thing
         The ball before and beyond the screen, by frame.
-    coloured, black : ndarray of bool, shape (17, 64, 64)
+    coloured, black, tinted : ndarray of bool, shape (17, 64, 64)
+        Pixels; ``tinted`` are those of the floor that are no longer white.
     """
 
     things: list[Thing]
@@ -75,10 +76,11 @@ class Reading:
     far: dict[int, Thing]
     coloured: Mask
     black: Mask
+    tinted: Mask
 
 
 def read(motion: Motion, video: Frame) -> Reading:
-    """Read a video, uint8 (F, 64, 64, 3); one that is cut short is held at its last frame.
+    """Read a video, uint8 (17, 64, 64, 3).
 
     Examples
     --------
@@ -86,9 +88,9 @@ def read(motion: Motion, video: Frame) -> Reading:
     >>> puzzle = OCCLUSION.make(0, "plain", None)
     >>> reading = read(puzzle.motion, puzzle.clip())
     >>> min(reading.near), max(reading.near), min(reading.far), max(reading.far)
-    (0, 7, 9, 16)
+    (0, 4, 7, 16)
     """
-    video_FHW3 = rightward(_whole(video), motion.direction)
+    video_FHW3 = rightward(video, motion.direction)
     brightest_FHW, darkest_FHW = video_FHW3.max(-1), video_FHW3.min(-1)
     coloured_FHW = brightest_FHW - darkest_FHW > _HALF
     black_FHW = ~coloured_FHW & (brightest_FHW <= _HALF)
@@ -99,17 +101,8 @@ def read(motion: Motion, video: Frame) -> Reading:
     near_track = _follow(near, range(FRAMES), (motion.start, motion.lane))
     backward = range(FRAMES - 1, -1, -1)
     far_track = _follow(far, backward, (motion.centre(FRAMES - 1), motion.lane), anywhere=True)
-    return Reading(near + far, near_track, far_track, coloured_FHW, black_FHW)
-
-
-def _whole(video: Frame) -> Frame:
-    wanted = (PICTURE_PIXELS, PICTURE_PIXELS, 3)
-    if video.ndim != 4 or video.shape[1:] != wanted or not len(video):
-        raise BadPuzzle(
-            f"cannot read a video of an occlusion; got shape {video.shape}, allowed (frames, 64, 64, 3); "
-            "give the decoded video of one generation"
-        )
-    return video[np.minimum(np.arange(FRAMES), len(video) - 1)]
+    tinted_FHW = tinted(video_FHW3, ~coloured_FHW & ~black_FHW)
+    return Reading(near + far, near_track, far_track, coloured_FHW, black_FHW, tinted_FHW)
 
 
 def _things(coloured_FHW: Mask, own_FHW: Mask, side: slice, motion: Motion) -> list[Thing]:

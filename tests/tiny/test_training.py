@@ -19,7 +19,7 @@ from dit_lens.tiny.train.autoencoder import build_autoencoder
 from dit_lens.tiny.train.latents import LatentFiles, condition_clip, encode
 from dit_lens.tiny.train.log import RunLog
 from dit_lens.tiny.train.muon import orthogonalise
-from dit_lens.tiny.train.sampling import SHARES, clip_tensor, count_repeats, training_puzzle
+from dit_lens.tiny.train.sampling import SHARES, clip_tensor, find_repeats, training_puzzle
 from dit_lens.tiny.train.text import build_tokenizer
 
 
@@ -141,7 +141,8 @@ def test_a_kill_between_measurement_and_checkpoint_loses_no_point_and_doubles_no
 
 
 def test_repeats_are_counted() -> None:
-    assert count_repeats([training_puzzle(0, 1), training_puzzle(0, 3), training_puzzle(1, 3)], seed=0, trained=3) == 1
+    asked = [training_puzzle(0, 1), training_puzzle(0, 3), training_puzzle(1, 3)]
+    assert find_repeats(asked, seed=0, trained=3) == [True, False, False]
 
 
 def test_training_draws_in_domain_puzzles_below_the_unseen_seeds_and_prompts_of_known_words() -> None:

@@ -1,7 +1,7 @@
 """Which puzzle a training step sees: a pure function of (seed, index), so that a resumed run draws the same ones.
 
 Only in-domain variants are drawn. Training seeds lie below ``UNSEEN_SEEDS`` and evaluation seeds from there on. A small
-puzzle can still come up twice under two seeds; ``count_repeats`` says how often, and the model card states it.
+puzzle can still come up twice under two seeds; ``find_repeats`` says which, and the model card states it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 
 from dit_lens.puzzles import UNSEEN_SEEDS, Puzzle, make_puzzle
 
-__all__ = ["SHARES", "SHOWN_SHARES", "clip_tensor", "count_repeats", "find_repeats", "shown_puzzle", "training_puzzle"]
+__all__ = ["SHARES", "SHOWN_SHARES", "clip_tensor", "find_repeats", "shown_puzzle", "training_puzzle"]
 
 SHARES: Mapping[tuple[str, str], float] = {
     ("maze", "plain"): 0.40,
@@ -54,16 +54,8 @@ def _draw(rng: np.random.Generator, shares: Mapping[tuple[str, str], float]) -> 
     return make_puzzle(task, int(rng.integers(UNSEEN_SEEDS)), variant)
 
 
-def count_repeats(puzzles: Iterable[Puzzle], seed: int, trained: int) -> int:
-    """How many of ``puzzles`` have the first frame and prompt of one of the first ``trained`` of a training run.
-
-    Counted are those that the denoiser learns from.
-    """
-    return sum(find_repeats(puzzles, seed, trained))
-
-
 def find_repeats(puzzles: Iterable[Puzzle], seed: int, trained: int) -> list[bool]:
-    """Of each puzzle, whether ``count_repeats`` counts it."""
+    """Whether each puzzle has the first frame and prompt of one of the ``trained`` that the denoiser learns from."""
     seen = {_asked(training_puzzle(seed, index)) for index in range(trained)}
     return [_asked(puzzle) in seen for puzzle in puzzles]
 

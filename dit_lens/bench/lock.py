@@ -6,16 +6,14 @@ and on Windows, nothing is kept out.
 
 from __future__ import annotations
 
-import errno
 import os
 from pathlib import Path
 from weakref import finalize
 
 from dit_lens.bench.errors import BadBench
+from dit_lens_stores.claim import lock_folder
 
 __all__ = ["Lock"]
-
-_NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EBADF, errno.EINVAL)
 
 
 class Lock:
@@ -39,32 +37,15 @@ class Lock:
     """
 
     def __init__(self, folder: Path) -> None:
-        handle = _lock(folder)
-        self.release = finalize(self, _close, handle)
-
-
-def _lock(folder: Path) -> int | None:
-    try:
-        import fcntl
-
-        handle = os.open(folder, os.O_RDONLY)
-    except (ImportError, OSError):
-        return None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(handle)
-        if isinstance(error, BlockingIOError):
+        handle = lock_folder(folder)
+        if handle is None:
             raise BadBench(
                 f"a benchmark cannot go on in '{folder}'; got one that is running there, allowed one at a time; wait "
                 f"until it ends, or choose another folder"
-            ) from error
-        if error.errno not in _NO_LOCKS:
-            raise
-        return None
-    return handle
+            )
+        self.release = finalize(self, _close, handle)
 
 
-def _close(handle: int | None) -> None:
-    if handle is not None:
+def _close(handle: int) -> None:
+    if handle >= 0:  # otherwise nothing could be locked
         os.close(handle)

@@ -27,7 +27,7 @@ import zarr
 from dit_lens_stores.errors import Busy, NotAStore, StoreError, StoreExists
 from dit_lens_stores.index import read_attributes
 
-__all__ = ["Claim", "check_free", "locked"]
+__all__ = ["Claim", "check_free", "lock_folder", "locked"]
 
 _TOKEN = "writer"
 _STATUSES = ("running", "complete", "failed")
@@ -158,7 +158,7 @@ class Claim:
             If another writer lives.
         """
         self.let_go()
-        handle = _lock_folder(self.path / self.trace_id)
+        handle = lock_folder(self.path / self.trace_id)
         if handle is None:
             raise Busy(
                 f"begin refused trace '{self.trace_id}' in '{self.path}'; got a trace that is being written, "
@@ -242,8 +242,19 @@ class Claim:
             )
 
 
-def _lock_folder(folder: Path) -> int | None:
-    """Lock a folder: what holds the lock, -1 if nothing can be locked, None if another has it."""
+def lock_folder(folder: Path) -> int | None:
+    """Lock a folder without waiting: what holds the lock, -1 if nothing can be locked, None if another has it.
+
+    Closing what holds it gives it back; the kernel does so when a process ends, however it ends.
+
+    Examples
+    --------
+    >>> folder = getfixture("tmp_path")
+    >>> held = lock_folder(folder)
+    >>> lock_folder(folder) is None
+    True
+    >>> os.close(held)
+    """
     try:
         handle = os.open(folder, os.O_RDONLY)
     except OSError:  # not there yet, or Windows, which opens no folders

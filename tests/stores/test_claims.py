@@ -159,7 +159,7 @@ def test_a_trace_that_is_being_written_is_refused_until_its_writer_ends(store: S
 def test_without_locks_a_writer_whose_trace_was_begun_again_is_told_and_damages_nothing(
     store: Store, action: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dit_lens_stores.claim._lock_folder", lambda folder: -1)
+    monkeypatch.setattr("dit_lens_stores.claim.lock_folder", lambda folder: -1)
     first = begin(store)
     first.write("x", {"step": 0, "layer": 0}, one())
     second = begin(store)
@@ -189,7 +189,7 @@ def test_without_locks_a_writer_whose_trace_was_begun_again_is_told_and_damages_
 
 
 def test_without_locks_a_writer_cannot_finish_after_another_has(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dit_lens_stores.claim._lock_folder", lambda folder: -1)
+    monkeypatch.setattr("dit_lens_stores.claim.lock_folder", lambda folder: -1)
     writers = [begin(store), begin(store)]
     second = writers[1]
     for event in SPEC.events():

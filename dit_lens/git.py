@@ -6,6 +6,7 @@ git refuses to read, the answer is None.
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 __all__ = ["git_state"]
 
 _SECONDS = 5
+_COMMIT = "# branch.oid "
 
 
 def git_state(source: Path = Path(__file__).parent) -> dict[str, Any] | None:
@@ -34,16 +36,24 @@ def git_state(source: Path = Path(__file__).parent) -> dict[str, Any] | None:
     >>> git_state(getfixture("tmp_path")) is None or "commit" in git_state()
     True
     """
-    if _git(source, "ls-files", "--error-unmatch", "."):
+    if _is_tracked(source):
         return _state(source, "dit-lens")
     return _state(Path(), "working directory")
 
 
+@functools.cache  # whether it is does not change while it runs; what its state is may
+def _is_tracked(source: Path) -> bool:
+    return bool(_git(source, "ls-files", "--error-unmatch", "."))
+
+
 def _state(folder: Path, of: str) -> dict[str, Any] | None:
-    commit, changes = _git(folder, "rev-parse", "HEAD"), _git(folder, "status", "--porcelain", "--untracked-files=no")
-    if not commit or changes is None:
+    """Commit and changes, in one question."""
+    said = _git(folder, "status", "--porcelain=v2", "--branch", "--untracked-files=no")
+    lines = (said or "").splitlines()
+    commit = next((line.removeprefix(_COMMIT) for line in lines if line.startswith(_COMMIT)), "(initial)")
+    if commit == "(initial)":
         return None
-    return {"of": of, "commit": commit, "dirty": bool(changes)}
+    return {"of": of, "commit": commit, "dirty": any(not line.startswith("#") for line in lines)}
 
 
 def _git(folder: Path, *words: str) -> str | None:

@@ -6,6 +6,7 @@ weights (``dit_lens.weights``).
 
 from __future__ import annotations
 
+import functools
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -53,7 +54,7 @@ def run_manifest(
         "device": str(pipeline._execution_device),
         "captures": [str(resolved.capture) for resolved in captures],
         "edits": [],
-        "versions": _versions(),
+        "versions": dict(_versions()),
         "git": git_state(),
     }
 
@@ -103,6 +104,7 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
+@functools.cache
 def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for package in _PACKAGES:

@@ -158,25 +158,33 @@ def _module(part: Any) -> torch.nn.Module:
 
 
 def _sums(module: torch.nn.Module) -> Iterator[bytes]:
-    """Exact sums over the bits of every tensor, block by block, taken where the tensor lives."""
+    """Exact sums over the bits of every tensor, block by block, taken where the tensor lives and fetched together."""
+    sums: dict[torch.device, list[torch.Tensor]] = {}
     for head, tensor in _tensors(module):
         yield head
         if tensor is not None and tensor.numel():
             try:
-                yield from _block_sums(tensor)
+                sums.setdefault(tensor.device, []).append(_block_sums(tensor))
             except (NotImplementedError, RuntimeError):  # no bits to be had here: equal to nothing, not even to itself
                 yield os.urandom(16)
+    for parts in sums.values():
+        try:
+            yield torch.cat(parts).cpu().numpy().tobytes()
+        except (NotImplementedError, RuntimeError):
+            yield os.urandom(16)
 
 
-def _block_sums(tensor: torch.Tensor) -> Iterator[bytes]:
+def _block_sums(tensor: torch.Tensor) -> torch.Tensor:
     flat = tensor.contiguous().reshape(-1)
     if flat.storage_offset():
         flat = flat.clone()  # wider words need an aligned start
     whole = flat.numel() * flat.element_size() % 8 == 0
     words = flat.view(torch.int64 if whole else torch.uint8)  # eight bytes at a time is ten times as fast
     tail = len(words) % _BLOCK
-    for part in (words[: len(words) - tail].reshape(-1, _BLOCK), words[len(words) - tail :].reshape(1, -1)):
-        yield part.sum(-1, dtype=torch.int64).cpu().numpy().tobytes()
+    if tail == len(words):
+        return words.sum(dtype=torch.int64)[None]
+    sums = words[: len(words) - tail].reshape(-1, _BLOCK).sum(-1, dtype=torch.int64)
+    return torch.cat([sums, words[-tail:].sum(dtype=torch.int64)[None]]) if tail else sums
 
 
 def _tensors(module: torch.nn.Module) -> Iterator[tuple[bytes, torch.Tensor | None]]:
@@ -186,7 +194,7 @@ def _tensors(module: torch.nn.Module) -> Iterator[tuple[bytes, torch.Tensor | No
     dictionary.
     """
     for path, layer in module.named_modules():
-        if hasattr(layer, "merged_adapters") and hasattr(layer, "scaling"):
+        if {"merged_adapters", "scaling"} <= vars(layer).keys():  # asking a module for what it lacks takes its time
             on = () if layer.disable_adapters else tuple(layer.active_adapters)
             facts = {"on": on, "merged": tuple(layer.merged_adapters), "scaling": sorted(layer.scaling.items())}
             yield f"{path} {facts!r}".encode(), None
@@ -194,7 +202,7 @@ def _tensors(module: torch.nn.Module) -> Iterator[tuple[bytes, torch.Tensor | No
         if not isinstance(value, torch.Tensor):
             yield f"{name} {value!r}".encode(), None
             continue
-        tensor = _kept_elsewhere(module, name, value) if value.is_meta else value.detach()
+        tensor = _kept_elsewhere(module, name, value) if value.is_meta else value
         yield f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), tensor
 
 

@@ -7,6 +7,7 @@ ends with the same bytes as one that was never interrupted.
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -224,7 +225,7 @@ def _make_store(path: Path) -> None:
     if any(path.iterdir()):
         raise _in_the_way(path, "a folder that is no dit-lens store")
     format_ = {FORMAT_KEY: FORMAT, "zarr_conventions": [CONVENTION]}
-    attributes = {**format_, "software": _software(), "traces": {}}
+    attributes = {**format_, "software": dict(_software()), "traces": {}}
     zarr.create_group(path, zarr_format=3, attributes=attributes)
 
 
@@ -235,6 +236,7 @@ def _in_the_way(path: Path, got: str) -> StoreExists:
     )
 
 
+@functools.cache
 def _software() -> dict[str, str]:
     names = ("dit-lens", "zarr", "xarray", "numpy")
     return {"python": platform.python_version()} | {name: _version(name) for name in names}

@@ -144,12 +144,12 @@ def test_weights_that_are_not_there_are_unknown_and_say_why(kit):
 @pytest.mark.parametrize("count", [1, 3, 1024, 70001])
 def test_every_bit_of_every_form_counts(dtype, count):
     values = torch.ones(count + 3)[3:].to(dtype)  # an odd start, too
-    state = weights.hash_chunks(weights._block_sums(values))
-    assert state == weights.hash_chunks(weights._block_sums(values.clone()))
+    state = weights._block_sums(values).tolist()
+    assert state == weights._block_sums(values.clone()).tolist()
     for place in {0, count // 2, count - 1}:
         changed = values.clone()
         changed[place] = 0
-        assert weights.hash_chunks(weights._block_sums(changed)) != state
+        assert weights._block_sums(changed).tolist() != state
 
 
 def _git(folder, *words):

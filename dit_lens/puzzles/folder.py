@@ -18,6 +18,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from dit_lens.puzzles.contract import Puzzle, Split
+from dit_lens.puzzles.errors import BadPuzzle
 
 __all__ = ["FRAMES_A_SECOND", "SPLIT_FOLDERS", "write_folder", "write_video"]
 
@@ -39,6 +40,11 @@ def write_folder(puzzles: Iterable[Puzzle], folder: Path) -> list[Path]:
     list of Path
         The folder of every puzzle.
 
+    Raises
+    ------
+    BadPuzzle
+        If samples of a task are there already: what reads the folder could not tell them from these.
+
     Examples
     --------
     >>> import tempfile
@@ -48,13 +54,23 @@ def write_folder(puzzles: Iterable[Puzzle], folder: Path) -> list[Path]:
     ...     path.relative_to(there).as_posix(), sorted(file.name for file in path.iterdir())
     ('In-Domain/maze/00000', ['final_frame.png', 'first_frame.png', 'ground_truth.mp4', 'metadata.json', 'prompt.txt'])
     """
+    placed = [(puzzle, Path(folder) / SPLIT_FOLDERS[puzzle.parameters["split"]] / puzzle.task) for puzzle in puzzles]
+    _check_empty({place for _, place in placed})
     paths: list[Path] = []
     count: Counter[Path] = Counter()
-    for puzzle in puzzles:
-        place = Path(folder) / SPLIT_FOLDERS[puzzle.parameters["split"]] / puzzle.task
+    for puzzle, place in placed:
         paths.append(_write_puzzle(puzzle, place / f"{count[place]:05d}"))
         count[place] += 1
     return paths
+
+
+def _check_empty(places: Iterable[Path]) -> None:
+    for place in sorted(places):
+        if place.is_dir() and any(place.iterdir()):
+            raise BadPuzzle(
+                f"puzzles cannot be written to '{place}'; got a folder that holds something, allowed a new or an empty "
+                f"one; choose another folder"
+            )
 
 
 def _write_puzzle(puzzle: Puzzle, path: Path) -> Path:

@@ -9,8 +9,9 @@ from pathlib import Path
 import imageio.v2 as imageio
 import imageio_ffmpeg
 import numpy as np
+import pytest
 
-from dit_lens.puzzles import unseen, write_folder
+from dit_lens.puzzles import BadPuzzle, unseen, write_folder
 
 
 def read_video(path: Path) -> np.ndarray:
@@ -49,3 +50,10 @@ def test_folder_has_the_vbvr_layout_and_its_video_is_solved(tmp_path: Path) -> N
         metadata = json.loads((path / "metadata.json").read_text())
         assert metadata["parameters"] == json.loads(json.dumps(dict(puzzle.parameters)))
         assert metadata["label"] == puzzle.label
+
+
+def test_samples_that_are_there_already_are_not_mixed_with_new_ones(tmp_path: Path) -> None:
+    write_folder([unseen("maze", 0), unseen("maze", 1)], tmp_path)
+    with pytest.raises(BadPuzzle, match=r"In-Domain/maze'; got a folder that holds something, allowed a new or an em"):
+        write_folder([unseen("fork", 0), unseen("maze", 2)], tmp_path)
+    assert not (tmp_path / "In-Domain" / "fork").exists()

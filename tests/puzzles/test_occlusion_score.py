@@ -59,7 +59,8 @@ def _other(motion: Motion, pixels: int) -> int:
 def _lowered(puzzle: Occlusion, video: Frame) -> set[str]:
     score = puzzle.score(video)
     lowered = {name for name, value in score.dimensions.items() if value < 1}
-    assert score.solved == (not lowered)
+    borne = {"hidden": 0.8, "motion": 0.85, "identity": 0.85}  # a frame or two
+    assert score.solved == all(score.dimensions[name] >= borne.get(name, 1) for name in lowered)
     assert all(0 <= value <= 1 for value in score.dimensions.values())
     return lowered
 
@@ -259,7 +260,9 @@ def test_half_the_speed_is_a_wrong_motion() -> None:
     puzzle = next(p for p in PUZZLES if p.motion.speed == 2 and p.motion.frames_with(0, 0)[3] == 3)
     motion, places = puzzle.motion, _places(puzzle.motion)
     places[:5] = [(motion.centre(4) - (4 - frame), motion.lane) for frame in range(5)]
-    assert _lowered(puzzle, _film(motion, places)) == {"motion"}
+    video = _film(motion, places)
+    assert _lowered(puzzle, video) == {"motion"}
+    assert not puzzle.score(video).solved
 
 
 @every_puzzle

@@ -2,8 +2,7 @@
 
 ``lens.trace_batch`` runs several seeds or prompts of one picture, but no two pictures; the tables here need hundreds of
 puzzles. So they are drawn by the batched sampler that also measures the model while it is trained (a test holds it
-equal to the pipeline), and a scheduler that keeps x0 as it goes by stands in for the pipeline's own: the same formula
-as the site ``x0.guided``, and the draw itself is untouched.
+equal to the pipeline); its x0 has the formula of the site ``x0.guided``.
 
 Shapes: B batch (one puzzle a row), Z latent channels, f latent frames, h, w latent height and width.
 """
@@ -12,8 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +18,7 @@ import torch
 
 from anatomy.model import load
 from dit_lens.puzzles import Puzzle
-from dit_lens.tiny.train.measure import decode_batch, generate_batch
+from dit_lens.tiny.train.measure import decode_batch, denoise_batch
 
 __all__ = ["BATCH", "Cut", "Video", "decode", "draw", "draw_watched"]
 
@@ -50,12 +47,8 @@ def draw_watched(
     puzzles: Sequence[Puzzle | Cut], steps: int, guidance: float, seed: int
 ) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """Final latents and the guided x0 of every step, each (B, Z, f, h, w); row b starts from seed ``seed + b``."""
-    pipeline, seen = load().pipeline, list[torch.Tensor]()
-    watching = _watching(type(pipeline.scheduler), seen).from_config(pipeline.scheduler.config)
-    names = ("vae", "encode_prompt", "transformer", "transformer_2", "config")
-    stand_in = SimpleNamespace(scheduler=watching, **{name: getattr(pipeline, name) for name in names})
-    final_BZfhw, _ = generate_batch(stand_in, list(puzzles), steps, guidance, seed)  # type: ignore[arg-type]
-    return final_BZfhw, seen
+    every = list(denoise_batch(load().pipeline, list(puzzles), steps, guidance, seed))  # type: ignore[arg-type]
+    return every[-1][2], [clean_BZfhw for _, clean_BZfhw, _ in every]
 
 
 def draw(puzzles: Sequence[Puzzle | Cut], steps: int, guidance: float, seed: int) -> list[Video]:
@@ -66,15 +59,3 @@ def draw(puzzles: Sequence[Puzzle | Cut], steps: int, guidance: float, seed: int
 def decode(latents_BZfhw: torch.Tensor) -> list[Video]:
     """Decoded pixels of every row, uint8 (F, H, W, 3)."""
     return decode_batch(load().pipeline, latents_BZfhw)
-
-
-def _watching(kind: type[Any], seen: list[torch.Tensor]) -> type[Any]:
-    """A scheduler class that is ``kind`` and keeps x0 of each step in ``seen``."""
-
-    class Watching(kind):  # type: ignore[misc]
-        def step(self, model_output: torch.Tensor, timestep: Any, sample: torch.Tensor, **options: Any) -> Any:
-            """Keep where the velocity points to, then step as ever."""
-            seen.append(sample - self.sigmas[len(seen)] * model_output)
-            return super().step(model_output, timestep, sample, **options)
-
-    return Watching

@@ -36,11 +36,13 @@ def test_every_stage_leaves_its_mark(trained: Path) -> None:
     assert "| maze 3 x 3 | in-domain | 1 | 0 |" in card
     assert "| grounding, crowded | out-of-domain | 1 |" in card
     assert "random weights, never trained" in card
+    assert "Of 1 unseen forks with two equally good routes" in card
     assert (trained / "curves.png").stat().st_size > 0
     said = RunLog(trained.parent / "log.jsonl").read()
     assert {row["stage"] for row in said if "solved_fork" in row} == {"shared", "high", "low"}
     assert set(json.loads((trained.parent / "measured.json").read_text())) == {
         "autoencoder",
+        "forks",
         "model",
         "repeats",
         "seconds",

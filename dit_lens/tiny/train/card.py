@@ -41,12 +41,15 @@ def write_card(folder: Path, name: str, recipe: Recipe, measured: Mapping[str, A
         latents=f"{recipe.encoded:,}",
         vae_steps=f"{recipe.autoencoder.steps:,}",
         batch=recipe.denoiser.batch,
+        focus=recipe.denoiser.focus[0],
+        focus_share=f"{recipe.denoiser.focus[1]:.0%}",
         steps=", ".join(f"{count:,} steps of `{part}`" for part, count in recipe.denoiser.steps),
         scores=_score_table(measured["model"]),
         weak=_weak(measured["model"]),
         measured=sum(int(row["count"]) for row in measured["model"]),
         repeats=measured["repeats"],
         seconds=f"{measured['seconds']:.1f}",
+        **_fork_facts(measured["forks"]),
         psnr=f"{vae['psnr']:.1f}",
         readback=", ".join(
             f"{key.removeprefix('readback_')} {value:.1%}" for key, value in vae.items() if key.startswith("readback")
@@ -89,6 +92,23 @@ def _weak(rows: Sequence[Mapping[str, Any]]) -> str:
     trained = [row for row in rows if TASKS[row["task"]].variants[row["variant"]] == "in-domain"]
     weak = [_name(row) for row in trained if row["solved"] < _WEAK]
     return f"Solved in less than {_WEAK:.0%}, though trained: {'; '.join(weak)}." if weak else ""
+
+
+def _fork_facts(forks: Mapping[str, Any]) -> dict[str, Any]:
+    """What the section on forks says: ``final`` counts, step by step, the forks that are decided there."""
+    lines = ["| step | sigma | final from here on | so far |", "|---" * 4 + "|"]
+    so_far = 0
+    for step, (sigma, count) in enumerate(zip(forks["sigmas"], forks["final"], strict=True)):
+        so_far += count
+        if count:
+            lines.append(f"| {step} | {sigma:.3f} | {count} | {so_far} |")
+    return {
+        "forks": forks["count"],
+        "both": forks["both"],
+        "whole": sum(forks["answers"].values()),
+        "split": ", ".join(f"{count} take {route}" for route, count in forks["answers"].items()) or "none takes any",
+        "commitment": "\n".join(lines),
+    }
 
 
 def _draw_curves(log: RunLog) -> Figure:

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from diffusers import WanTransformer3DModel
 
-from dit_lens.tiny.train.latents import LatentFiles
+from dit_lens.tiny.train.latents import Focus, LatentFiles
 from dit_lens.tiny.train.log import RunLog
 from dit_lens.tiny.train.muon import base_rates, make_optimisers, scale_rates
 from dit_lens.tiny.train.text import TEXT_CHANNELS, PaddedTextAttention
@@ -40,10 +40,14 @@ Check = Callable[[Part, WanTransformer3DModel], dict[str, float]]
 
 @dataclass(frozen=True)
 class DenoiserRecipe:
-    """Everything that decides the weights of the experts."""
+    """Everything that decides the weights of the experts.
+
+    ``focus`` names a task and how much of a batch is drawn from it alone once the shared part is done: what takes
+    longest to learn.
+    """
 
     seed: int = 0
-    steps: tuple[tuple[Part, int], ...] = (("shared", 1500), ("high", 900), ("low", 450))
+    steps: tuple[tuple[Part, int], ...] = (("shared", 1500), ("high", 1100), ("low", 700))
     files: int = 10
     first_files: int = 2
     steps_a_file: int = 150
@@ -54,6 +58,7 @@ class DenoiserRecipe:
     ema: float = 0.998
     high_share: float = 0.65
     prompt_dropout: float = 0.1
+    focus: Focus = ("occlusion", 0.4)
     save_every: int = 100
     check_every: int = 500
     fused: bool = True
@@ -160,7 +165,8 @@ class Trainer:
         recipe = self.recipe
         rng = np.random.default_rng([recipe.seed, {"shared": 11, "high": 12, "low": 13}[self.part], self.step])
         files = recipe.files_at(self.part, self.step)
-        *latents, prompts = self.data.batch(rng, recipe.batch, files)
+        focus = None if self.part == "shared" else recipe.focus
+        *latents, prompts = self.data.batch(rng, recipe.batch, files, focus)
         clip, condition = ((z.to(self.device) - self.mean) / self.std for z in latents)
         sigma_B = draw_sigma(rng, self.part, recipe.batch, recipe.high_share).to(self.device)
         noise = torch.from_numpy(rng.standard_normal(clip.shape, dtype=np.float32)).to(self.device)

@@ -1,8 +1,9 @@
 """Encode the training clips once, into files of some hundred puzzles each, before the denoiser needs them.
 
 Each file holds the latents of the clips and of their condition (first frame, then grey frames, exactly as
-``WanImageToVideoPipeline.prepare_latents`` builds it), as float16, not yet normalised; a JSON list beside it holds the
-prompts. Files are numbered and a finished one is never made again, so an interrupted run goes on where it stopped.
+``WanImageToVideoPipeline.prepare_latents`` builds it), as float16, not yet normalised; a JSON file beside it holds
+their prompts and tasks. Files are numbered and a finished one is never made again, so an interrupted run goes on
+where it stopped.
 
 Shapes: B batch, 3 colours, F frames, H height, W width, Z latent channels, f latent frames, h, w latent height and
 width.
@@ -24,9 +25,10 @@ from diffusers import AutoencoderKLWan
 from dit_lens.tiny.train.autoencoder import build_autoencoder
 from dit_lens.tiny.train.sampling import clip_tensor, training_puzzle
 
-__all__ = ["LatentFiles", "condition_clip", "encode", "encode_file", "encode_files"]
+__all__ = ["Focus", "LatentFiles", "condition_clip", "encode", "encode_file", "encode_files"]
 
 _BATCH = 16
+Focus = tuple[str, float]
 
 
 def condition_clip(x_B3FHW: torch.Tensor) -> torch.Tensor:
@@ -48,15 +50,17 @@ def encode_file(vae: AutoencoderKLWan, folder: Path, number: int, seed: int, per
     path = _file(folder, number)
     if path.exists():
         return path
-    parts, prompts = [], []
+    parts: list[np.ndarray] = []
+    told: dict[str, list[str]] = {"prompts": [], "tasks": []}
     for indices in batched(range(number * per_file, (number + 1) * per_file), _BATCH):
         puzzles = [training_puzzle(seed, index) for index in indices]
-        prompts += [puzzle.prompt for puzzle in puzzles]
+        told["prompts"] += [puzzle.prompt for puzzle in puzzles]
+        told["tasks"] += [puzzle.task for puzzle in puzzles]
         x_B3FHW = torch.stack([clip_tensor(puzzle) for puzzle in puzzles])
         with torch.autocast("cpu", torch.bfloat16):
             pair = [encode(vae, clip).float() for clip in (x_B3FHW, condition_clip(x_B3FHW))]
         parts.append(torch.stack(pair, dim=1).half().numpy())
-    path.with_suffix(".json").write_text(json.dumps(prompts), encoding="utf-8")
+    path.with_suffix(".json").write_text(json.dumps(told), encoding="utf-8")
     partial = path.with_suffix(".partial.npy")
     np.save(partial, np.concatenate(parts))
     partial.replace(path)
@@ -99,18 +103,37 @@ class LatentFiles:
         self.folder = folder
         self._open: list[np.ndarray] = []
         self._prompts: list[str] = []
+        self._tasks: list[str] = []
 
-    def batch(self, rng: np.random.Generator, size: int, files: int) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
-        """From the first ``files`` files latents of clips and of conditions, (B, Z, f, h, w) each, and the prompts."""
-        while len(self._open) < files:
-            path = _file(self.folder, len(self._open))
-            self._open.append(np.load(path, mmap_mode="r"))
-            self._prompts += json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    def batch(
+        self, rng: np.random.Generator, size: int, files: int, focus: Focus | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
+        """From the first ``files`` files latents of clips and of conditions, (B, Z, f, h, w) each, and the prompts.
+
+        Of a ``focus``, a task and a share, so many are drawn from that task, and the others as ever from all.
+        """
+        self._open_files(files)
         per_file = len(self._open[0])
         which = rng.integers(0, files * per_file, size)
+        if focus is not None:
+            which = self._focused(rng, which, files * per_file, focus)
         pairs = np.stack([self._open[i // per_file][i % per_file] for i in which]).astype(np.float32)
         both = torch.from_numpy(pairs)
         return both[:, 0], both[:, 1], [self._prompts[i] for i in which]
+
+    def _open_files(self, files: int) -> None:
+        while len(self._open) < files:
+            path = _file(self.folder, len(self._open))
+            self._open.append(np.load(path, mmap_mode="r"))
+            told = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+            self._prompts += told["prompts"]
+            self._tasks += told["tasks"]
+
+    def _focused(self, rng: np.random.Generator, which: np.ndarray, count: int, focus: Focus) -> np.ndarray:
+        task, share = focus
+        own = np.flatnonzero(np.array(self._tasks[:count]) == task)
+        chosen = rng.random(len(which)) < share
+        return np.where(chosen, own[rng.integers(0, len(own), len(which))], which) if len(own) else which
 
     def statistics(self) -> tuple[list[float], list[float]]:
         """Mean and standard deviation of every latent channel over the clips of the first file."""

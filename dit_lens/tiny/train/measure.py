@@ -29,6 +29,7 @@ __all__ = [
     "SolveRates",
     "check_solving",
     "decode_batch",
+    "denoise_batch",
     "generate_batch",
     "measure_model",
     "measure_solving",
@@ -47,11 +48,22 @@ class SolveRates:
     overall: float
 
 
-@torch.no_grad()
 def generate_batch(
     pipeline: WanImageToVideoPipeline, puzzles: Sequence[Puzzle], steps: int, guidance: float, seed: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Final latents and guided x0 of step 0, each (B, Z, f, h, w), normalised; row b starts from seed ``seed + b``."""
+    every = denoise_batch(pipeline, puzzles, steps, guidance, seed)
+    _, first, latents = next(every)
+    for _, _, after in every:
+        latents = after
+    return latents, first
+
+
+@torch.no_grad()
+def denoise_batch(
+    pipeline: WanImageToVideoPipeline, puzzles: Sequence[Puzzle], steps: int, guidance: float, seed: int
+) -> Iterator[tuple[float, torch.Tensor, torch.Tensor]]:
+    """Sigma, guided x0 and the latents after it, of one step after another; see ``generate_batch``."""
     clip = torch.stack([clip_tensor(puzzle) for puzzle in puzzles])
     mean, std = _latent_statistics(pipeline)
     condition = (encode(pipeline.vae, condition_clip(clip)) - mean) / std
@@ -62,7 +74,7 @@ def generate_batch(
     )
     scheduler = type(pipeline.scheduler).from_config(pipeline.scheduler.config)
     scheduler.set_timesteps(steps)
-    mask, first = first_frame_mask(condition), None
+    mask = first_frame_mask(condition)
     for index, t in enumerate(scheduler.timesteps):
         high = t >= pipeline.config.boundary_ratio * 1000
         model = pipeline.transformer if high else pipeline.transformer_2
@@ -75,10 +87,9 @@ def generate_batch(
         if guidance > 1:
             unguided = velocity(negative_BLD)
             v = unguided + guidance * (v - unguided)
-        first = x_BZfhw - scheduler.sigmas[index] * v if first is None else first
+        clean = x_BZfhw - scheduler.sigmas[index] * v
         x_BZfhw = scheduler.step(v, t, x_BZfhw, return_dict=False)[0]
-    assert first is not None
-    return x_BZfhw, first
+        yield float(scheduler.sigmas[index]), clean, x_BZfhw
 
 
 @torch.no_grad()

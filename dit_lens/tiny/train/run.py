@@ -20,6 +20,7 @@ from dit_lens.tiny.errors import BadRecipe
 from dit_lens.tiny.train.assemble import assemble, save_weights
 from dit_lens.tiny.train.autoencoder import AutoencoderRecipe, measure_autoencoder, train_autoencoder
 from dit_lens.tiny.train.card import write_card
+from dit_lens.tiny.train.commitment import measure_commitment
 from dit_lens.tiny.train.denoiser import DenoiserRecipe, Part, Prompts, train_part
 from dit_lens.tiny.train.latents import LatentFiles, encode_files
 from dit_lens.tiny.train.log import RunLog
@@ -113,6 +114,7 @@ def train(folder: Path, recipe: str = "shipped", device: str = "cpu", progress: 
         "autoencoder": measure_autoencoder(pipeline.vae, chosen.measured_clips),
         "model": [{**row, "seen": count} for row, count in zip(rows, seen, strict=True)],
         "repeats": sum(seen),
+        "forks": measure_commitment(pipeline, chosen.measured_puzzles, chosen.measured_steps),
         "threads": torch.get_num_threads(),
         "seconds": time_generation(pipeline, chosen.measured_steps),
     }

@@ -16,6 +16,7 @@ from PIL import Image
 import dit_lens
 from dit_lens.captures import SITES
 from dit_lens.puzzles import unseen
+from dit_lens.puzzles.grounding import other_prompt
 from dit_lens.tiny import WEIGHTS
 from dit_lens.tiny.train.autoencoder import measure_autoencoder
 from dit_lens.tiny.train.measure import generate_batch, measure_solving
@@ -50,10 +51,10 @@ def test_each_expert_was_trained_for_its_own_range(pipeline: WanImageToVideoPipe
     assert sum(not torch.equal(high, low) for high, low in pairs) > 100
 
 
-def test_the_autoencoder_shows_mazes_and_forks(pipeline: WanImageToVideoPipeline) -> None:
-    measured = measure_autoencoder(pipeline.vae, 4, [("maze", "plain"), ("fork", "free")])
-    assert measured.pop("psnr") >= 34
-    assert all(share == 1 for share in measured.values()), measured
+def test_the_autoencoder_shows_every_puzzle(pipeline: WanImageToVideoPipeline) -> None:
+    measured = measure_autoencoder(pipeline.vae, 4)
+    assert measured.pop("psnr") >= 33
+    assert all(share >= 0.75 for share in measured.values()), measured
 
 
 @pytest.mark.parametrize(
@@ -62,6 +63,9 @@ def test_the_autoencoder_shows_mazes_and_forks(pipeline: WanImageToVideoPipeline
         ("maze", "plain", 4),
         ("maze", "plain", 6),
         ("fork", "free", 7),
+        ("fork", "prompt", None),
+        ("fork", "cue", None),
+        ("grounding", "plain", None),
     ],
 )
 def test_it_solves_unseen_puzzles(pipeline: WanImageToVideoPipeline, task: str, variant: str, size: int | None) -> None:
@@ -72,6 +76,12 @@ def test_at_a_fork_the_steps_choose(pipeline: WanImageToVideoPipeline) -> None:
     rates = measure_solving(pipeline, [unseen("fork", i, size=5) for i in range(8)])
     assert rates.solved >= 6 / 8
     assert rates.first_step <= rates.solved - 0.5, "x0 of step 0 should still be a mixture of both routes"
+
+
+def test_the_prompt_decides_what_is_marked(pipeline: WanImageToVideoPipeline) -> None:
+    scenes = [unseen("grounding", i) for i in range(4)]
+    others = [other_prompt(scene) for scene in scenes]
+    assert measure_solving(pipeline, [*scenes, *others]).solved >= 7 / 8
 
 
 def test_measuring_in_batches_gives_what_the_pipeline_gives(pipeline: WanImageToVideoPipeline) -> None:

@@ -144,13 +144,13 @@ def test_a_kill_between_measurement_and_checkpoint_loses_no_point_and_doubles_no
 
 def test_repeats_are_counted() -> None:
     asked = [training_puzzle(0, 1), training_puzzle(0, 3), training_puzzle(1, 3)]
-    assert find_repeats(asked, seed=0, trained=3) == [True, False, False]
+    assert find_repeats(asked, (training_puzzle(0, index) for index in range(3))) == [True, False, False]
 
 
 def test_training_draws_in_domain_puzzles_below_the_unseen_seeds_and_prompts_of_known_words() -> None:
     tokenizer, puzzles = build_tokenizer(), [training_puzzle(0, index) for index in range(400)]
     assert {TASKS[puzzle.task].variants[puzzle.variant] for puzzle in puzzles} == {"in-domain"}
-    assert {(puzzle.task, puzzle.variant) for puzzle in puzzles} == set(SHARES)
+    assert {(puzzle.task, puzzle.variant) for puzzle in puzzles} == {share[:2] for share in SHARES}
     assert max(puzzle.seed for puzzle in puzzles) < UNSEEN_SEEDS
     for prompt in {puzzle.prompt for puzzle in puzzles}:
         assert tokenizer.unk_token_id not in tokenizer(prompt).input_ids

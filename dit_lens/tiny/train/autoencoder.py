@@ -25,7 +25,7 @@ from dit_lens.puzzles import unseen
 from dit_lens.puzzles.canvas import FRAMES
 from dit_lens.tiny.train.log import RunLog
 from dit_lens.tiny.train.muon import base_rates, make_optimisers, scale_rates
-from dit_lens.tiny.train.sampling import SHARES, clip_tensor, shown_puzzle
+from dit_lens.tiny.train.sampling import SHARES, SHOWN_SHARES, Shares, clip_tensor, shown_puzzle
 from dit_lens.tiny.train.whole_clip import WholeClips, whole_clips
 
 __all__ = ["AutoencoderRecipe", "build_autoencoder", "measure_autoencoder", "to_pixels", "train_autoencoder"]
@@ -49,6 +49,7 @@ class AutoencoderRecipe:
     warmup: int = 50
     latent_noise: float = 0.1
     rare_weight: float = 4.0
+    shares: Shares = SHOWN_SHARES
     save_every: int = 250
 
     @property
@@ -84,9 +85,11 @@ def build_autoencoder(seed: int = 0) -> AutoencoderKLWan:
     )
 
 
-def train_autoencoder(recipe: AutoencoderRecipe, folder: Path, log: RunLog) -> AutoencoderKLWan:
-    """Train, or go on from ``folder/autoencoder.pt``; returns the trained module."""
-    vae = build_autoencoder(recipe.seed)
+def train_autoencoder(
+    recipe: AutoencoderRecipe, folder: Path, log: RunLog, vae: AutoencoderKLWan | None = None
+) -> AutoencoderKLWan:
+    """Train ``vae``, or one from the seed, or go on from ``folder/autoencoder.pt``; returns the trained module."""
+    vae = vae or build_autoencoder(recipe.seed)
     optimisers = make_optimisers(vae, recipe.muon_lr, recipe.adam_lr)
     rates = base_rates(optimisers)
     checkpoint = folder / "autoencoder.pt"
@@ -139,7 +142,8 @@ def _batch(recipe: AutoencoderRecipe, step: int) -> torch.Tensor:
     parts = []
     for i in range(clips):
         first = int(rng.integers(0, FRAMES - frames + 1))
-        parts.append(clip_tensor(shown_puzzle(recipe.seed, step * _PUZZLES_A_STEP + i))[:, first : first + frames])
+        puzzle = shown_puzzle(recipe.seed, step * _PUZZLES_A_STEP + i, recipe.shares)
+        parts.append(clip_tensor(puzzle)[:, first : first + frames])
     return torch.stack(parts)
 
 
@@ -151,7 +155,7 @@ def to_pixels(y_3FHW: torch.Tensor) -> np.ndarray:
 
 @torch.no_grad()
 def measure_autoencoder(
-    vae: AutoencoderKLWan, count: int, variants: Iterable[tuple[str, str]] = tuple(SHARES)
+    vae: AutoencoderKLWan, count: int, variants: Iterable[tuple[str, str]] = tuple(share[:2] for share in SHARES)
 ) -> dict[str, float]:
     """PSNR over unseen clips, and the share of ``count`` clips of each variant whose answer is read back, by task."""
     errors: list[float] = []

@@ -14,6 +14,7 @@ from dit_lens.tiny.train.log import RunLog
 
 if TYPE_CHECKING:
     from dit_lens.tiny.train.run import Recipe
+    from dit_lens.tiny.train.sampling import Shares
 
 __all__ = ["write_card"]
 
@@ -21,29 +22,38 @@ _WEAK = 0.6
 _TEMPLATE = Template(Path(__file__).with_name("card_template.md").read_text(encoding="utf-8"))
 
 
-def write_card(folder: Path, name: str, recipe: Recipe, measured: Mapping[str, Any], log: RunLog) -> None:
-    """Write ``README.md`` and ``curves.png`` into the model's folder."""
+def write_card(folder: Path, parts: Mapping[str, Recipe], measured: Mapping[str, Any], log: RunLog) -> None:
+    """Write ``README.md`` and the curves into the model's folder.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Of the model; curves of an earlier part are there already.
+    parts : mapping of str to Recipe
+        The recipes that made it, one after the other.
+    measured : mapping
+    log : RunLog
+        Of the last part.
+    """
     from dit_lens.tiny.train.autoencoder import build_autoencoder
     from dit_lens.tiny.train.denoiser import BOUNDARY, SHIFT, build_denoiser
-    from dit_lens.tiny.train.sampling import SHARES
 
-    vae = measured["autoencoder"]
+    vae, recipes = measured["autoencoder"], list(parts.values())
     text = _TEMPLATE.substitute(
-        recipe=name,
+        made=" and then ".join(f"`{_command(name)}`" for name in parts),
         threads=measured["threads"],
         boundary=BOUNDARY,
         shift=SHIFT,
         expert_parameters=_millions(build_denoiser()),
         vae_parameters=_millions(build_autoencoder()),
-        dropout=f"{recipe.denoiser.prompt_dropout:.0%}",
-        tasks=_task_table(SHARES),
-        seed=recipe.denoiser.seed,
-        latents=f"{recipe.encoded:,}",
-        vae_steps=f"{recipe.autoencoder.steps:,}",
-        batch=recipe.denoiser.batch,
-        focus=recipe.denoiser.focus[0],
-        focus_share=f"{recipe.denoiser.focus[1]:.0%}",
-        steps=", ".join(f"{count:,} steps of `{part}`" for part, count in recipe.denoiser.steps),
+        dropout=f"{recipes[0].denoiser.prompt_dropout:.0%}",
+        tasks=_task_table([recipe.denoiser.shares for recipe in recipes]),
+        columns=f" The shares are those of {', then of '.join(f'`{name}`' for name in parts)}."
+        if len(parts) > 1
+        else "",
+        training="\n\n".join(_training(name, recipe) for name, recipe in parts.items()),
+        curves="\n\n".join(f"![curves of {name}]({_curves(name)})" for name in parts),
+        trained=f"{sum(recipe.encoded for recipe in recipes):,}",
         scores=_score_table(measured["model"]),
         weak=_weak(measured["model"]),
         measured=sum(int(row["count"]) for row in measured["model"]),
@@ -56,17 +66,53 @@ def write_card(folder: Path, name: str, recipe: Recipe, measured: Mapping[str, A
         ),
     )
     (folder / "README.md").write_text(text, encoding="utf-8")
-    _draw_curves(log).savefig(folder / "curves.png", dpi=100)
+    _draw_curves(log).savefig(folder / _curves(list(parts)[-1]), dpi=100)
+
+
+def _command(recipe: str) -> str:
+    flags = {"shipped": "", "further": " --further", "quick": " --quick", "quick-further": " --quick --further"}
+    return f"dit-lens models train tiny-wan{flags[recipe]}"
+
+
+def _curves(recipe: str) -> str:
+    return "curves_further.png" if recipe.endswith("further") else "curves.png"
+
+
+def _training(name: str, recipe: Recipe) -> str:
+    """What one recipe did, in a paragraph."""
+    denoiser, autoencoder = recipe.denoiser, recipe.autoencoder
+    begun = ", begun with what that left" if recipe.further else ""
+    only = " of its decoder alone" if autoencoder.encoder_steps == 0 else ""
+    steps = ", ".join(f"{count:,} steps of `{part}`" for part, count in denoiser.steps)
+    words = [
+        f"Recipe `{name}`{begun}: seed {denoiser.seed}, {recipe.encoded:,} training puzzles. Autoencoder: "
+        f"{autoencoder.steps:,} steps{only}. Denoiser: {denoiser.batch} clips a step, {steps}."
+    ]
+    if denoiser.focus is not None:
+        task, share = denoiser.focus
+        words.append(
+            f"After the shared part {share:.0%} of a batch comes from {task} alone, which takes longest to learn."
+        )
+    if denoiser.top_share:
+        words.append(f"Of the levels of `high`, {denoiser.top_share:.0%} are drawn from the top, sigma 0.978 and more.")
+    if denoiser.changing_weight != 1:
+        words.append(f"An error weighs {denoiser.changing_weight:g} times as much where the clip changes.")
+    return "\n".join(words)
 
 
 def _millions(module: Any) -> str:
     return f"{sum(parameter.numel() for parameter in module.parameters()) / 1e6:.1f} M"
 
 
-def _task_table(shares: Mapping[tuple[str, str], float]) -> str:
+def _task_table(recipes: Sequence[Shares]) -> str:
+    """Every variant with its share, recipe by recipe."""
+    known = [{(task, variant): share for task, variant, share in shares} for shares in recipes]
     lines = ["| task | what | variants, with their share of the training puzzles |", "|---|---|---|"]
     for task in TASKS.values():
-        variants = (f"{variant} {shares.get((task.name, variant), 0):.0%}" for variant in task.variants)
+        variants = (
+            f"{variant} {' / '.join(f'{shares.get((task.name, variant), 0):.0%}' for shares in known)}"
+            for variant in task.variants
+        )
         lines.append(f"| {task.name} | {task.summary} | {', '.join(variants)} |")
     return "\n".join(lines)
 
@@ -115,8 +161,9 @@ def _draw_curves(log: RunLog) -> Figure:
     """Loss above; below, the share of unseen clips that the autoencoder shows, and of puzzles that are solved."""
     records = log.read()
     figure = Figure(figsize=(9, 4.2), layout="constrained")
-    axes = figure.subplots(2, 4)
-    for column, stage in enumerate(("autoencoder", "shared", "high", "low")):
+    stages = [stage for stage in ("autoencoder", "shared", "high", "low") if any(r["stage"] == stage for r in records)]
+    axes = figure.subplots(2, len(stages), squeeze=False)
+    for column, stage in enumerate(stages):
         rows = [row for row in records if row["stage"] == stage]
         points = [(row["step"], row["loss"]) for row in rows if "loss" in row]
         axes[0, column].semilogy(*zip(*points, strict=True), linewidth=0.7)

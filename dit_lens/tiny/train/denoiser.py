@@ -25,15 +25,18 @@ import numpy as np
 import torch
 from diffusers import WanTransformer3DModel
 
-from dit_lens.tiny.train.latents import Focus, LatentFiles
+from dit_lens.tiny.train.latents import Focus, LatentFiles, Statistics
 from dit_lens.tiny.train.log import RunLog
 from dit_lens.tiny.train.muon import base_rates, make_optimisers, scale_rates
+from dit_lens.tiny.train.sampling import SHARES, Shares
 from dit_lens.tiny.train.text import TEXT_CHANNELS, PaddedTextAttention
 
 __all__ = ["BOUNDARY", "Check", "DenoiserRecipe", "Part", "Prompts", "build_denoiser", "first_frame_mask", "train_part"]
 
 BOUNDARY = 0.9
 SHIFT = 5.0
+_TOP = 0.9
+_CHANGING = 0.5  # standard deviations of a latent, the mean over its channels, between its frames
 Part = Literal["shared", "high", "low"]
 Check = Callable[[Part, WanTransformer3DModel], dict[str, float]]
 
@@ -43,7 +46,8 @@ class DenoiserRecipe:
     """Everything that decides the weights of the experts.
 
     ``focus`` names a task and how much of a batch is drawn from it alone once the shared part is done: what takes
-    longest to learn.
+    longest to learn. ``top_share`` of the levels of the high part lie at its top (sigma from 0.978 up), where nothing
+    tells several right answers apart; an error weighs ``changing_weight`` where the clip changes, 1 elsewhere.
     """
 
     seed: int = 0
@@ -58,7 +62,11 @@ class DenoiserRecipe:
     ema: float = 0.998
     high_share: float = 0.65
     prompt_dropout: float = 0.1
-    focus: Focus = ("occlusion", 0.4)
+    focus: Focus | None = ("occlusion", 0.4)
+    shares: Shares = SHARES
+    top_share: float = 0.0
+    changing_weight: float = 1.0
+    expert_warmup: int = 0
     save_every: int = 100
     check_every: int = 500
     fused: bool = True
@@ -75,7 +83,7 @@ class DenoiserRecipe:
         """Factor on the learning rates: warm-up and constant while shared; linear to zero for the experts."""
         if part == "shared":
             return min(1.0, (step + 1) / self.warmup)
-        return 1 - step / self.steps_of(part)
+        return min(1.0, (step + 1) / (self.expert_warmup + 1)) * (1 - step / self.steps_of(part))
 
 
 class Prompts:
@@ -116,19 +124,36 @@ def first_frame_mask(z_BZfhw: torch.Tensor) -> torch.Tensor:
     return mask_BMfhw
 
 
-def draw_sigma(rng: np.random.Generator, part: Part, count: int, high_share: float) -> torch.Tensor:
+def draw_sigma(rng: np.random.Generator, part: Part, recipe: DenoiserRecipe) -> torch.Tensor:
     """Noise levels along the shift-5 curve ``s = 5 u / (1 + 4 u)``, within the range of the part."""
-    edge = BOUNDARY / (SHIFT - (SHIFT - 1) * BOUNDARY)
-    share = {"shared": high_share, "high": 1.0, "low": 0.0}[part]
+    count, edge = recipe.batch, BOUNDARY / (SHIFT - (SHIFT - 1) * BOUNDARY)
+    share = {"shared": recipe.high_share, "high": 1.0, "low": 0.0}[part]
     above = rng.random(count) < share
     u = np.where(above, rng.uniform(edge, 1, count), rng.uniform(0, edge, count))
+    if part == "high" and recipe.top_share:
+        u = np.where(rng.random(count) < recipe.top_share, rng.uniform(_TOP, 1, count), u)
     return torch.from_numpy(SHIFT * u / (1 + (SHIFT - 1) * u)).float()
+
+
+def changing(clip_BZfhw: torch.Tensor, weight: float) -> torch.Tensor:
+    """``weight`` at places whose latent changes after the first frame, which alone is given; 1 at the others."""
+    after_BZfhw = clip_BZfhw[:, :, 1:]
+    moved_B1hw = (after_BZfhw.amax(2) - after_BZfhw.amin(2)).mean(1, keepdim=True) > _CHANGING
+    return 1 + (weight - 1) * moved_B1hw[:, :, None].expand(-1, -1, clip_BZfhw.shape[2], -1, -1).float()
 
 
 class Trainer:
     """One part of the training, with its optimisers, running average of weights and checkpoint."""
 
-    def __init__(self, part: Part, recipe: DenoiserRecipe, data: LatentFiles, prompts: Prompts, device: str) -> None:
+    def __init__(
+        self,
+        part: Part,
+        recipe: DenoiserRecipe,
+        data: LatentFiles,
+        statistics: Statistics,
+        prompts: Prompts,
+        device: str,
+    ) -> None:
         self.part, self.recipe, self.data, self.prompts, self.device = part, recipe, data, prompts, device
         self.model = build_denoiser(recipe.seed).to(device)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
@@ -139,8 +164,7 @@ class Trainer:
             self.model.compile_repeated_blocks(fullgraph=True)
         self.optimisers = make_optimisers(self.model, recipe.muon_lr, recipe.adam_lr, inside="blocks.")
         self.rates = base_rates(self.optimisers)
-        mean, std = data.statistics()
-        self.mean, self.std = (torch.tensor(x, device=device).view(1, -1, 1, 1, 1) for x in (mean, std))
+        self.mean, self.std = (torch.tensor(x, device=device).view(1, -1, 1, 1, 1) for x in statistics)
         self.step = 0
 
     def start_from(self, weights: dict[str, torch.Tensor]) -> None:
@@ -168,7 +192,7 @@ class Trainer:
         focus = None if self.part == "shared" else recipe.focus
         *latents, prompts = self.data.batch(rng, recipe.batch, files, focus)
         clip, condition = ((z.to(self.device) - self.mean) / self.std for z in latents)
-        sigma_B = draw_sigma(rng, self.part, recipe.batch, recipe.high_share).to(self.device)
+        sigma_B = draw_sigma(rng, self.part, recipe).to(self.device)
         noise = torch.from_numpy(rng.standard_normal(clip.shape, dtype=np.float32)).to(self.device)
         sigma = sigma_B.view(-1, 1, 1, 1, 1)
         x_BZfhw = (1 - sigma) * clip + sigma * noise
@@ -183,7 +207,10 @@ class Trainer:
                 encoder_hidden_states=text_BLD,
                 return_dict=False,
             )[0]
-        return torch.nn.functional.mse_loss(velocity.float(), noise - clip)
+        weight_B1fhw = changing(clip, recipe.changing_weight)
+        squares = (velocity.float() - (noise - clip)) ** 2
+        loss: torch.Tensor = (weight_B1fhw * squares).mean() / weight_B1fhw.mean()
+        return loss
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -217,20 +244,26 @@ def train_part(
     part: Part,
     recipe: DenoiserRecipe,
     data: LatentFiles,
+    statistics: Statistics,
     prompts: Prompts,
     folder: Path,
     log: RunLog,
     device: str,
     check: Check,
+    begin: dict[str, torch.Tensor] | None = None,
 ) -> WanTransformer3DModel:
     """Train one part, or go on from its checkpoint; returns the running average of its weights.
 
-    ``check`` measures that average every ``check_every`` steps and at the end; what it returns goes into the log.
+    It begins with the weights ``begin``, or with those of the shared part, or as the seed makes them.
+    ``statistics`` are mean and standard deviation of the latents. ``check`` measures the average of the weights every
+    ``check_every`` steps and at the end; what it returns goes into the log.
     """
-    trainer = Trainer(part, recipe, data, prompts, device)
+    trainer = Trainer(part, recipe, data, statistics, prompts, device)
     path = folder / f"{part}.pt"
     if path.exists():
         trainer.resume(path)
+    elif begin is not None:
+        trainer.start_from(begin)
     elif part != "shared":
         trainer.start_from(torch.load(folder / "shared.pt", weights_only=True, map_location=device)["average"])
     log.rewind(part, trainer.step)

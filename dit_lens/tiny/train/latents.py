@@ -23,12 +23,14 @@ import torch
 from diffusers import AutoencoderKLWan
 
 from dit_lens.tiny.train.autoencoder import build_autoencoder
-from dit_lens.tiny.train.sampling import clip_tensor, training_puzzle
+from dit_lens.tiny.train.sampling import SHARES, Shares, clip_tensor, training_puzzle
 
-__all__ = ["Focus", "LatentFiles", "condition_clip", "encode", "encode_file", "encode_files"]
+__all__ = ["Focus", "LatentFiles", "Statistics", "condition_clip", "encode", "encode_file", "encode_files"]
 
 _BATCH = 16
 Focus = tuple[str, float]
+Statistics = tuple[list[float], list[float]]
+"""Mean and standard deviation of every latent channel."""
 
 
 def condition_clip(x_B3FHW: torch.Tensor) -> torch.Tensor:
@@ -45,7 +47,9 @@ def encode(vae: AutoencoderKLWan, x_B3FHW: torch.Tensor) -> torch.Tensor:
     return z
 
 
-def encode_file(vae: AutoencoderKLWan, folder: Path, number: int, seed: int, per_file: int) -> Path:
+def encode_file(
+    vae: AutoencoderKLWan, folder: Path, number: int, seed: int, per_file: int, shares: Shares = SHARES
+) -> Path:
     """Make file ``number`` (puzzles ``number * per_file`` and on) unless it is there."""
     path = _file(folder, number)
     if path.exists():
@@ -53,7 +57,7 @@ def encode_file(vae: AutoencoderKLWan, folder: Path, number: int, seed: int, per
     parts: list[np.ndarray] = []
     told: dict[str, list[str]] = {"prompts": [], "tasks": []}
     for indices in batched(range(number * per_file, (number + 1) * per_file), _BATCH):
-        puzzles = [training_puzzle(seed, index) for index in indices]
+        puzzles = [training_puzzle(seed, index, shares) for index in indices]
         told["prompts"] += [puzzle.prompt for puzzle in puzzles]
         told["tasks"] += [puzzle.task for puzzle in puzzles]
         x_B3FHW = torch.stack([clip_tensor(puzzle) for puzzle in puzzles])
@@ -67,24 +71,26 @@ def encode_file(vae: AutoencoderKLWan, folder: Path, number: int, seed: int, per
     return path
 
 
-def encode_files(vae: AutoencoderKLWan, folder: Path, count: int, seed: int, per_file: int) -> None:
+def encode_files(
+    vae: AutoencoderKLWan, folder: Path, count: int, seed: int, per_file: int, shares: Shares = SHARES
+) -> None:
     """Make the first ``count`` files, one process with one thread a core: small convolutions gain nothing from two."""
     missing = [number for number in range(count) if not _file(folder, number).exists()]
     if not missing:
         return
     torch.save(vae.state_dict(), folder / "encoder.pt")
     with ProcessPoolExecutor(min(os.cpu_count() or 1, len(missing)), mp_context=get_context("spawn")) as pool:
-        for done in [pool.submit(_encode_alone, folder, number, seed, per_file) for number in missing]:
+        for done in [pool.submit(_encode_alone, folder, number, seed, per_file, shares) for number in missing]:
             done.result()
 
 
-def _encode_alone(folder: Path, number: int, seed: int, per_file: int) -> None:
+def _encode_alone(folder: Path, number: int, seed: int, per_file: int, shares: Shares) -> None:
     torch.set_num_threads(1)
     vae = (
         build_autoencoder().eval()
     )  # filled by copying: weights mapped from a file may lie otherwise and round otherwise
     vae.load_state_dict(torch.load(folder / "encoder.pt", weights_only=True))
-    encode_file(vae, folder, number, seed, per_file)
+    encode_file(vae, folder, number, seed, per_file, shares)
 
 
 def _file(folder: Path, number: int) -> Path:
@@ -135,7 +141,7 @@ class LatentFiles:
         chosen = rng.random(len(which)) < share
         return np.where(chosen, own[rng.integers(0, len(own), len(which))], which) if len(own) else which
 
-    def statistics(self) -> tuple[list[float], list[float]]:
+    def statistics(self) -> Statistics:
         """Mean and standard deviation of every latent channel over the clips of the first file."""
         clips = np.load(_file(self.folder, 0))[:, 0].astype(np.float64)
         return clips.mean((0, 2, 3, 4)).tolist(), clips.std((0, 2, 3, 4)).tolist()

@@ -8,14 +8,16 @@ threads, a run that was interrupted ends with the weights of one that was not.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKLWan, WanImageToVideoPipeline, WanTransformer3DModel
 
 from dit_lens.errors import close_match
+from dit_lens.tiny import WEIGHTS
 from dit_lens.tiny.errors import BadRecipe
 from dit_lens.tiny.train.assemble import assemble, save_weights
 from dit_lens.tiny.train.autoencoder import AutoencoderRecipe, measure_autoencoder, train_autoencoder
@@ -25,21 +27,26 @@ from dit_lens.tiny.train.denoiser import DenoiserRecipe, Part, Prompts, train_pa
 from dit_lens.tiny.train.latents import LatentFiles, encode_files
 from dit_lens.tiny.train.log import RunLog
 from dit_lens.tiny.train.measure import check_solving, measure_model, measured_puzzles, time_generation
-from dit_lens.tiny.train.sampling import find_repeats
+from dit_lens.tiny.train.sampling import Shares, find_repeats, training_puzzle
 from dit_lens.tiny.train.text import build_text_encoder, build_tokenizer, encode_prompt
 
 __all__ = ["RECIPES", "BadRecipe", "Recipe", "train"]
 
 
 Progress = Callable[[str], None]
+_EXPERTS: tuple[Part, Part] = ("high", "low")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides the checkpoint and the size of its evaluation."""
+    """Everything that decides the checkpoint and the size of its evaluation.
+
+    One that goes ``further`` begins with the model in the package, whose latents stay what they are.
+    """
 
     autoencoder: AutoencoderRecipe = AutoencoderRecipe()
     denoiser: DenoiserRecipe = DenoiserRecipe()
+    further: bool = False
     puzzles_a_file: int = 1024
     measured_puzzles: int = 32
     measured_steps: int = 20
@@ -53,8 +60,50 @@ class Recipe:
     measured_clips: int = 100
 
 
+_FURTHER_SHARES: Shares = (
+    ("maze", "plain", 0.14),
+    ("fork", "free", 0.20),
+    ("fork", "three", 0.08),
+    ("fork", "prompt", 0.05),
+    ("fork", "cue", 0.05),
+    ("grounding", "plain", 0.08),
+    ("occlusion", "plain", 0.40),
+)
+_FURTHER_SHOWN: Shares = (
+    ("maze", "plain", 0.07),
+    ("fork", "free", 0.06),
+    ("fork", "cue", 0.10),
+    ("grounding", "plain", 0.17),
+    ("occlusion", "plain", 0.60),
+)
+
 RECIPES: dict[str, Recipe] = {
     "shipped": Recipe(),
+    "further": Recipe(
+        AutoencoderRecipe(
+            seed=1,
+            stages=((3000, 1, 17),),
+            encoder_steps=0,
+            muon_lr=1e-2,
+            adam_lr=1e-3,
+            latent_noise=0.15,
+            shares=_FURTHER_SHOWN,
+        ),
+        DenoiserRecipe(
+            seed=1,
+            steps=(("high", 1000), ("low", 1000)),
+            files=6,
+            first_files=6,
+            muon_lr=2e-3,
+            adam_lr=6e-4,
+            focus=None,
+            shares=_FURTHER_SHARES,
+            top_share=0.3,
+            changing_weight=4.0,
+            expert_warmup=50,
+        ),
+        further=True,
+    ),
     "quick": Recipe(
         AutoencoderRecipe(stages=((2, 1, 1), (2, 1, 5)), save_every=4),
         DenoiserRecipe(
@@ -67,7 +116,14 @@ RECIPES: dict[str, Recipe] = {
         measured_clips=1,
     ),
 }
-"""``shipped`` made the weights in this package; ``quick`` runs every stage in a minute or two and learns nothing."""
+RECIPES["quick-further"] = replace(
+    RECIPES["quick"],
+    autoencoder=replace(RECIPES["quick"].autoencoder, stages=((2, 1, 5),), encoder_steps=0),
+    denoiser=replace(RECIPES["quick"].denoiser, steps=(("high", 2), ("low", 2))),
+    further=True,
+)
+"""``shipped`` and, after it, ``further`` made the weights in this package; the quick ones run every stage in a minute
+or two and learn nothing."""
 
 
 def train(folder: Path, recipe: str = "shipped", device: str = "cpu", progress: Progress | None = None) -> Path:
@@ -77,7 +133,7 @@ def train(folder: Path, recipe: str = "shipped", device: str = "cpu", progress: 
     ----------
     folder : Path
         Checkpoints, log and latents of the run; the finished model goes to ``folder/model``.
-    recipe : {"shipped", "quick"}
+    recipe : {"shipped", "further", "quick", "quick-further"}
     device : str
         Where the denoiser trains; the autoencoder trains on the CPU, where it is bound by many small steps.
     progress : callable, optional
@@ -101,15 +157,20 @@ def train(folder: Path, recipe: str = "shipped", device: str = "cpu", progress: 
     _same_recipe(folder, chosen)
     log = RunLog(folder / "log.jsonl")
     say("autoencoder")
-    vae = train_autoencoder(chosen.autoencoder, folder, log).eval()
+    start = WanImageToVideoPipeline.from_pretrained(WEIGHTS) if chosen.further else None
+    vae = train_autoencoder(chosen.autoencoder, folder, log, start and start.vae).eval()
     say("latents")
-    encode_files(vae, folder, chosen.denoiser.files, chosen.denoiser.seed, chosen.puzzles_a_file)
-    pipeline = _train_denoisers(vae, chosen, folder, log, device, say)
+    drawn = chosen.denoiser
+    encode_files(vae, folder, drawn.files, drawn.seed, chosen.puzzles_a_file, drawn.shares)
+    pipeline = _train_denoisers(vae, chosen, folder, log, device, say, start)
     save_weights(pipeline, folder / "model")
     say("measure")
     pipeline = WanImageToVideoPipeline.from_pretrained(folder / "model")
     pipeline.set_progress_bar_config(disable=True)
-    rows, seen = measure_model(pipeline, chosen.measured_puzzles, chosen.measured_steps), _repeats(chosen)
+    rows, seen = (
+        measure_model(pipeline, chosen.measured_puzzles, chosen.measured_steps),
+        _repeats(chosen.measured_puzzles, _parts(recipe).values()),
+    )
     measured = {
         "autoencoder": measure_autoencoder(pipeline.vae, chosen.measured_clips),
         "model": [{**row, "seen": count} for row, count in zip(rows, seen, strict=True)],
@@ -119,36 +180,58 @@ def train(folder: Path, recipe: str = "shipped", device: str = "cpu", progress: 
         "seconds": time_generation(pipeline, chosen.measured_steps),
     }
     (folder / "measured.json").write_text(json.dumps(measured, indent=1), encoding="utf-8")
-    write_card(folder / "model", recipe, chosen, measured, log)
+    if chosen.further:
+        shutil.copy(WEIGHTS / "curves.png", folder / "model")
+    write_card(folder / "model", _parts(recipe), measured, log)
     return folder / "model"
 
 
 def _train_denoisers(
-    vae: AutoencoderKLWan, recipe: Recipe, folder: Path, log: RunLog, device: str, say: Progress
+    vae: AutoencoderKLWan,
+    recipe: Recipe,
+    folder: Path,
+    log: RunLog,
+    device: str,
+    say: Progress,
+    start: WanImageToVideoPipeline | None,
 ) -> WanImageToVideoPipeline:
     data = LatentFiles(folder)
     tokenizer, encoder = build_tokenizer(), build_text_encoder()
     prompts = Prompts(lambda text: encode_prompt(text, tokenizer, encoder))
     experts: dict[Part, WanTransformer3DModel] = {}
+    statistics = data.statistics()
+    if start is not None:
+        experts = {"high": start.transformer, "low": start.transformer_2}
+        statistics = (list(start.vae.config.latents_mean), list(start.vae.config.latents_std))
 
     def pipeline_with(part: Part, model: WanTransformer3DModel) -> WanImageToVideoPipeline:
         known: dict[Part, WanTransformer3DModel] = {**experts, part: model}
-        high, low = (known.get(name, known["shared"]) for name in ("high", "low"))
-        return assemble(vae, high, low, *data.statistics())
+        high, low = (known[name] if name in known else known["shared"] for name in _EXPERTS)
+        return assemble(vae, high, low, *statistics)
 
     def check(part: Part, model: WanTransformer3DModel) -> dict[str, float]:
         return check_solving(pipeline_with(part, model), recipe.checked_puzzles, recipe.measured_steps)
 
     for part, _ in recipe.denoiser.steps:
         say(part)
-        experts[part] = train_part(part, recipe.denoiser, data, prompts, folder, log, device, check)
+        begin = experts[part].state_dict() if part in experts else None
+        experts[part] = train_part(part, recipe.denoiser, data, statistics, prompts, folder, log, device, check, begin)
     return pipeline_with("low", experts["low"])
 
 
-def _repeats(recipe: Recipe) -> list[int]:
+def _parts(name: str) -> dict[str, Recipe]:
+    """The recipes that make a model, one after the other."""
+    before = {"shipped": RECIPES["shipped"]} if RECIPES[name].further else {}
+    return {**before, name: RECIPES[name]}
+
+
+def _repeats(measured: int, parts: Iterable[Recipe]) -> list[int]:
     """How many of the measured puzzles of each row come up among those that the denoiser learned from."""
-    rows = [puzzles for *_, puzzles in measured_puzzles(recipe.measured_puzzles)]
-    repeated = iter(find_repeats([puzzle for row in rows for puzzle in row], recipe.denoiser.seed, recipe.encoded))
+    rows = [puzzles for *_, puzzles in measured_puzzles(measured)]
+    trained = (
+        training_puzzle(part.denoiser.seed, i, part.denoiser.shares) for part in parts for i in range(part.encoded)
+    )
+    repeated = iter(find_repeats((puzzle for row in rows for puzzle in row), trained))
     return [sum(next(repeated) for _ in row) for row in rows]
 
 

@@ -13,9 +13,12 @@ import torch
 from safetensors.torch import load_file
 
 from dit_lens.puzzles import TASKS, UNSEEN_SEEDS
+from dit_lens.tiny import WEIGHTS
 from dit_lens.tiny.errors import BadRecipe
 from dit_lens.tiny.train import autoencoder, run
 from dit_lens.tiny.train.autoencoder import build_autoencoder
+from dit_lens.tiny.train.card import write_card
+from dit_lens.tiny.train.denoiser import BOUNDARY, changing, draw_sigma
 from dit_lens.tiny.train.latents import LatentFiles, condition_clip, encode
 from dit_lens.tiny.train.log import RunLog
 from dit_lens.tiny.train.muon import orthogonalise
@@ -71,6 +74,61 @@ def test_an_interrupted_run_ends_with_the_same_weights(trained: Path, tmp_path: 
         assert all(torch.equal(first[key], second[key]) for key in first)
 
 
+def test_training_further_begins_with_the_package_and_keeps_its_latents(trained: Path, tmp_path: Path) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop(stage: str) -> None:
+        if stage == "measure":
+            raise Stop
+
+    with pytest.raises(Stop):
+        run.train(tmp_path, "quick-further", progress=stop)
+    for part in ("vae", "transformer", "transformer_2"):
+        name = f"{part}/diffusion_pytorch_model.safetensors"
+        before, after = load_file(WEIGHTS / name), load_file(tmp_path / "model" / name)
+        differ = {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])}
+        assert differ == {"post_quant_conv", "decoder"} if part == "vae" else "blocks" in differ
+        distance = max(float((before[key].float() - after[key].float()).abs().max()) for key in before)
+        assert distance < 0.1, "two small steps do not lead far from the weights that it should begin with"
+    for name in ("latents_mean", "latents_std"):
+        said = [json.loads((folder / "vae/config.json").read_text())[name] for folder in (WEIGHTS, tmp_path / "model")]
+        assert said[0] == said[1]
+
+
+def test_the_card_of_a_model_trained_further_names_both_recipes(trained: Path, tmp_path: Path) -> None:
+    measured = json.loads((trained.parent / "measured.json").read_text())
+    parts = {name: run.RECIPES[name] for name in ("shipped", "quick-further")}
+    write_card(tmp_path, parts, measured, RunLog(trained.parent / "log.jsonl"))
+    card = (tmp_path / "README.md").read_text()
+    assert "`dit-lens models train tiny-wan` and then `dit-lens models train tiny-wan --quick --further`" in card
+    assert "plain 40% / 40%" in card
+    assert "of its decoder alone" in card
+    assert "![curves of quick-further](curves_further.png)" in card
+    assert (tmp_path / "curves_further.png").stat().st_size > 0
+
+
+def test_errors_weigh_more_where_the_clip_changes() -> None:
+    still = torch.randn(1, 16, 1, 8, 8).expand(-1, -1, 5, -1, -1)
+    moved = still.clone()
+    moved[:, :, 3, 2, 5] += 2
+    assert torch.equal(changing(still, 4.0), torch.ones(1, 1, 5, 8, 8))
+    weights = changing(moved, 4.0)
+    assert torch.equal(weights[0, 0, :, 2, 5], torch.full((5,), 4.0))
+    assert float(weights.sum()) == 5 * 64 + 3 * 5
+
+
+def test_the_high_part_draws_its_share_of_levels_from_the_top() -> None:
+    recipe = replace(run.RECIPES["further"].denoiser, batch=20_000)
+    sigma = draw_sigma(np.random.default_rng(0), "high", recipe)
+    plain = draw_sigma(np.random.default_rng(0), "high", replace(recipe, top_share=0.0))
+    top = 5 * 0.9 / (1 + 4 * 0.9)
+    assert float(sigma.min()) >= BOUNDARY - 1e-6
+    assert float((sigma > top).float().mean()) == pytest.approx(
+        0.3 + 0.7 * float((plain > top).float().mean()), abs=0.01
+    )
+
+
 def test_experts_differ_after_their_own_stages(trained: Path) -> None:
     high, low = (
         load_file(trained / part / "diffusion_pytorch_model.safetensors") for part in ("transformer", "transformer_2")
@@ -93,7 +151,9 @@ def test_a_folder_of_others_is_refused_and_left_alone(tmp_path: Path) -> None:
 
 
 def test_an_unknown_recipe_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadRecipe, match=r"got 'shiped', allowed shipped, quick; did you mean 'shipped'\?"):
+    with pytest.raises(
+        BadRecipe, match=r"got 'shiped', allowed shipped, further, quick, quick-further; did you mean 'shipped'\?"
+    ):
         run.train(tmp_path / "new", "shiped")
     assert not (tmp_path / "new").exists()
 

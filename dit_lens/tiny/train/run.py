@@ -82,7 +82,7 @@ RECIPES: dict[str, Recipe] = {
     "further": Recipe(
         AutoencoderRecipe(
             seed=1,
-            stages=((3000, 1, 17),),
+            stages=((1600, 1, 17),),
             encoder_steps=0,
             muon_lr=1e-2,
             adam_lr=1e-3,
@@ -91,9 +91,9 @@ RECIPES: dict[str, Recipe] = {
         ),
         DenoiserRecipe(
             seed=1,
-            steps=(("high", 1000), ("low", 1000)),
-            files=6,
-            first_files=6,
+            steps=(("high", 800), ("low", 800)),
+            files=4,
+            first_files=4,
             muon_lr=2e-3,
             adam_lr=6e-4,
             focus=None,

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,11 +32,15 @@ __all__ = [
     "decode_batch",
     "denoise_batch",
     "generate_batch",
-    "measure_model",
+    "measure_row",
     "measure_solving",
-    "measured_puzzles",
+    "measured_rows",
+    "row_puzzles",
     "time_generation",
 ]
+
+
+Row = tuple[str, str, int | None]
 
 
 @dataclass(frozen=True)
@@ -130,25 +135,30 @@ def measure_solving(
     )
 
 
-def measured_puzzles(count: int) -> Iterator[tuple[str, str, int | None, list[Puzzle]]]:
-    """Task, variant and size of every row of the card's table, and its ``count`` unseen puzzles.
+def measured_rows() -> list[Row]:
+    """Task, variant and size of every row of the card's table.
 
     The mazes and forks that training draws by size have a row for each size.
     """
-    for task in TASKS.values():
-        for variant in task.variants:
-            for size in task.sizes.get(variant, (None,)) if variant == task.default else (None,):
-                yield task.name, variant, size, [unseen(task.name, i, variant, size) for i in range(count)]
-
-
-def measure_model(
-    pipeline: WanImageToVideoPipeline, count: int, steps: int
-) -> list[dict[str, str | int | float | None]]:
-    """``SolveRates`` of ``count`` unseen puzzles of every row, with guidance 3."""
     return [
-        {"task": task, "variant": variant, "size": size, **asdict(measure_solving(pipeline, puzzles, steps))}
-        for task, variant, size, puzzles in measured_puzzles(count)
+        (task.name, variant, size)
+        for task in TASKS.values()
+        for variant in task.variants
+        for size in (task.sizes.get(variant, (None,)) if variant == task.default else (None,))
     ]
+
+
+def row_puzzles(row: Row, count: int) -> list[Puzzle]:
+    """The ``count`` unseen puzzles of one row."""
+    task, variant, size = row
+    return [unseen(task, index, variant, size) for index in range(count)]
+
+
+def measure_row(pipeline: WanImageToVideoPipeline, row: Row, count: int, steps: int) -> dict[str, Any]:
+    """What a row of the table says: ``SolveRates`` of its unseen puzzles, with guidance 3."""
+    task, variant, size = row
+    rates = measure_solving(pipeline, row_puzzles(row, count), steps)
+    return {"task": task, "variant": variant, "size": size, **asdict(rates)}
 
 
 def check_solving(pipeline: WanImageToVideoPipeline, count: int, steps: int) -> dict[str, float]:

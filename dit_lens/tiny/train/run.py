@@ -20,13 +20,13 @@ from dit_lens.errors import close_match
 from dit_lens.tiny import WEIGHTS
 from dit_lens.tiny.errors import BadRecipe
 from dit_lens.tiny.train.assemble import assemble, save_weights
-from dit_lens.tiny.train.autoencoder import AutoencoderRecipe, measure_autoencoder, train_autoencoder
+from dit_lens.tiny.train.autoencoder import AutoencoderRecipe, train_autoencoder
 from dit_lens.tiny.train.card import write_card
-from dit_lens.tiny.train.commitment import measure_commitment
 from dit_lens.tiny.train.denoiser import DenoiserRecipe, Part, Prompts, train_part
+from dit_lens.tiny.train.evaluation import evaluate
 from dit_lens.tiny.train.latents import LatentFiles, encode_files
 from dit_lens.tiny.train.log import RunLog
-from dit_lens.tiny.train.measure import check_solving, measure_model, measured_puzzles, time_generation
+from dit_lens.tiny.train.measure import check_solving, measured_rows, row_puzzles
 from dit_lens.tiny.train.sampling import Shares, find_repeats, training_puzzle
 from dit_lens.tiny.train.text import build_text_encoder, build_tokenizer, encode_prompt
 
@@ -165,20 +165,10 @@ def train(folder: Path, recipe: str = "shipped", device: str = "cpu", progress: 
     pipeline = _train_denoisers(vae, chosen, folder, log, device, say, start)
     save_weights(pipeline, folder / "model")
     say("measure")
-    pipeline = WanImageToVideoPipeline.from_pretrained(folder / "model")
-    pipeline.set_progress_bar_config(disable=True)
-    rows, seen = (
-        measure_model(pipeline, chosen.measured_puzzles, chosen.measured_steps),
-        _repeats(chosen.measured_puzzles, _parts(recipe).values()),
-    )
-    measured = {
-        "autoencoder": measure_autoencoder(pipeline.vae, chosen.measured_clips),
-        "model": [{**row, "seen": count} for row, count in zip(rows, seen, strict=True)],
-        "repeats": sum(seen),
-        "forks": measure_commitment(pipeline, chosen.measured_puzzles, chosen.measured_steps),
-        "threads": torch.get_num_threads(),
-        "seconds": time_generation(pipeline, chosen.measured_steps),
-    }
+    measured = evaluate(folder / "model", chosen.measured_puzzles, chosen.measured_steps, clips=chosen.measured_clips)
+    seen = _repeats(chosen.measured_puzzles, _parts(recipe).values())
+    measured["model"] = [{**row, "seen": count} for row, count in zip(measured["model"], seen, strict=True)]
+    measured["repeats"] = sum(seen)
     (folder / "measured.json").write_text(json.dumps(measured, indent=1), encoding="utf-8")
     if chosen.further:
         shutil.copy(WEIGHTS / "curves.png", folder / "model")
@@ -227,7 +217,7 @@ def _parts(name: str) -> dict[str, Recipe]:
 
 def _repeats(measured: int, parts: Iterable[Recipe]) -> list[int]:
     """How many of the measured puzzles of each row come up among those that the denoiser learned from."""
-    rows = [puzzles for *_, puzzles in measured_puzzles(measured)]
+    rows = [row_puzzles(row, measured) for row in measured_rows()]
     trained = (
         training_puzzle(part.denoiser.seed, i, part.denoiser.shares) for part in parts for i in range(part.encoded)
     )

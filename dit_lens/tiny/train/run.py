@@ -82,7 +82,8 @@ RECIPES: dict[str, Recipe] = {
     "further": Recipe(
         AutoencoderRecipe(
             seed=1,
-            stages=((1600, 1, 17),),
+            stages=((3200, 1, 17),),
+            cycles=2,
             encoder_steps=0,
             muon_lr=1e-2,
             adam_lr=1e-3,
@@ -91,7 +92,7 @@ RECIPES: dict[str, Recipe] = {
         ),
         DenoiserRecipe(
             seed=1,
-            steps=(("high", 800), ("low", 800)),
+            steps=(("high", 800), ("low", 640)),
             files=4,
             first_files=4,
             muon_lr=2e-3,

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from dit_lens.puzzles import unseen
 from dit_lens.puzzles.maze import draw_frame
 from dit_lens.tiny.train import commitment
+from dit_lens.tiny.train.autoencoder import build_autoencoder
 from dit_lens.tiny.train.card import _fork_facts
+from dit_lens.tiny.train.latents import encode
+from dit_lens.tiny.train.sampling import clip_tensor
 
 FORKS = [unseen("fork", index) for index in range(3)]
 
@@ -32,6 +38,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(commitment, "denoise_batch", denoise)
     monkeypatch.setattr(commitment, "decode_batch", decode)
+    monkeypatch.setattr(commitment, "latent_shares", lambda *_: [0.5, 0.9, 0.21])
 
 
 def _video(row: int, shown: str) -> Any:
@@ -50,4 +57,18 @@ def test_a_fork_is_final_from_the_step_after_which_nothing_else_is_read() -> Non
     assert sum(measured["answers"].values()) == 2
     facts = _fork_facts(measured)
     assert facts["commitment"].splitlines()[2:] == ["| 1 | 0.750 | 1 | 1 |", "| 2 | 0.500 | 1 | 2 |"]
-    assert (facts["forks"], facts["both"], facts["whole"]) == (3, 1, 2)
+    assert (facts["forks"], facts["both"], facts["mixed"], facts["whole"]) == (3, 1, 2, 2)
+
+
+def test_a_latent_holds_as_much_of_each_route_as_was_mixed_into_it() -> None:
+    vae = build_autoencoder().eval()
+    pipeline: Any = SimpleNamespace(vae=vae)
+    clips = [torch.stack([clip_tensor(replace(fork, drawn=route)) for fork in FORKS]) for route in (0, 1)]
+    with torch.no_grad():
+        first, second = (encode(vae, clip) for clip in clips)
+    across = torch.randn(first.shape, generator=torch.Generator().manual_seed(0))
+    way = first - second
+    across -= way * (across * way).sum((1, 2, 3, 4), keepdim=True) / (way * way).sum((1, 2, 3, 4), keepdim=True)
+    for share in (0.0, 0.3, 1.0):
+        mixed = share * first + (1 - share) * second + 10 * across
+        assert commitment.latent_shares(pipeline, FORKS, mixed) == pytest.approx([share] * 3, abs=1e-3)

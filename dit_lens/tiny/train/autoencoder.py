@@ -47,7 +47,6 @@ class AutoencoderRecipe:
     muon_lr: float = 3e-2
     adam_lr: float = 3e-3
     warmup: int = 50
-    cycles: int = 1
     latent_noise: float = 0.1
     rare_weight: float = 4.0
     shares: Shares = SHOWN_SHARES
@@ -67,10 +66,8 @@ class AutoencoderRecipe:
         raise IndexError(step)
 
     def rate_at(self, step: int) -> float:
-        """Factor on the learning rates: linear warm-up, then cosine to zero, in each cycle."""
-        length = self.steps // self.cycles
-        step %= length
-        return min(1.0, (step + 1) / self.warmup) * 0.5 * (1 + math.cos(math.pi * step / length))
+        """Factor on the learning rates: linear warm-up, then cosine to zero."""
+        return min(1.0, (step + 1) / self.warmup) * 0.5 * (1 + math.cos(math.pi * step / self.steps))
 
 
 def build_autoencoder(seed: int = 0) -> AutoencoderKLWan:

@@ -151,6 +151,7 @@ def _fork_facts(forks: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "forks": forks["count"],
         "both": forks["both"],
+        "mixed": forks["mixed"],
         "whole": sum(forks["answers"].values()),
         "split": ", ".join(f"{count} take {route}" for route, count in forks["answers"].items()) or "none takes any",
         "commitment": "\n".join(lines),

@@ -32,6 +32,7 @@ __all__ = [
     "decode_batch",
     "denoise_batch",
     "generate_batch",
+    "latent_statistics",
     "measure_row",
     "measure_solving",
     "measured_rows",
@@ -70,7 +71,7 @@ def denoise_batch(
 ) -> Iterator[tuple[float, torch.Tensor, torch.Tensor]]:
     """Sigma, guided x0 and the latents after it, of one step after another; see ``generate_batch``."""
     clip = torch.stack([clip_tensor(puzzle) for puzzle in puzzles])
-    mean, std = _latent_statistics(pipeline)
+    mean, std = latent_statistics(pipeline)
     condition = (encode(pipeline.vae, condition_clip(clip)) - mean) / std
     rows = [torch.Generator().manual_seed(seed + row) for row in range(len(puzzles))]
     x_BZfhw = torch.cat([torch.randn((1, *condition.shape[1:]), generator=row) for row in rows])
@@ -100,11 +101,11 @@ def denoise_batch(
 @torch.no_grad()
 def decode_batch(pipeline: WanImageToVideoPipeline, z_BZfhw: torch.Tensor) -> list[np.ndarray]:
     """Decoded pixels of every row, uint8 (F, H, W, 3)."""
-    mean, std = _latent_statistics(pipeline)
+    mean, std = latent_statistics(pipeline)
     return [to_pixels(row) for row in pipeline.vae.decode(z_BZfhw * std + mean).sample]
 
 
-def _latent_statistics(pipeline: WanImageToVideoPipeline) -> tuple[torch.Tensor, torch.Tensor]:
+def latent_statistics(pipeline: WanImageToVideoPipeline) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and standard deviation of the latents, ready to broadcast over (B, Z, f, h, w)."""
     config = pipeline.vae.config
     mean, std = (torch.tensor(values).view(1, -1, 1, 1, 1) for values in (config.latents_mean, config.latents_std))

@@ -82,8 +82,7 @@ RECIPES: dict[str, Recipe] = {
     "further": Recipe(
         AutoencoderRecipe(
             seed=1,
-            stages=((3200, 1, 17),),
-            cycles=2,
+            stages=((1600, 1, 17),),
             encoder_steps=0,
             muon_lr=1e-2,
             adam_lr=1e-3,

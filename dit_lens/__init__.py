@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dit_lens.address import Address
     from dit_lens.captures import Capture, Selection
+    from dit_lens.edits import Constant, Edit, File, Function, Mask, Noise, Start, Stored, Values
     from dit_lens.errors import DitLensError
     from dit_lens.generation import Generation, Result
     from dit_lens.lens import Lens
@@ -31,11 +32,20 @@ __version__ = "0.1.0"
 __all__ = [
     "Address",
     "Capture",
+    "Constant",
     "DitLensError",
+    "Edit",
+    "File",
+    "Function",
     "Generation",
     "Lens",
+    "Mask",
+    "Noise",
     "Result",
     "Selection",
+    "Start",
+    "Stored",
+    "Values",
     "__version__",
     "analyze",
     "get_probe",
@@ -47,11 +57,20 @@ __all__ = [
 _HOMES = {
     "Address": "dit_lens.address:Address",
     "Capture": "dit_lens.captures:Capture",
+    "Constant": "dit_lens.edits:Constant",
     "DitLensError": "dit_lens.errors:DitLensError",
+    "Edit": "dit_lens.edits:Edit",
+    "File": "dit_lens.edits:File",
+    "Function": "dit_lens.edits:Function",
     "Generation": "dit_lens.generation:Generation",
     "Lens": "dit_lens.lens:Lens",
+    "Mask": "dit_lens.edits:Mask",
+    "Noise": "dit_lens.edits:Noise",
     "Result": "dit_lens.generation:Result",
     "Selection": "dit_lens.captures:Selection",
+    "Start": "dit_lens.edits:Start",
+    "Stored": "dit_lens.edits:Stored",
+    "Values": "dit_lens.edits:Values",
     "analyze": "dit_lens.probing.run:analyze",
     "get_probe": "dit_lens.probing.registry:get_probe",
     "list_probes": "dit_lens.probing.registry:list_probes",

@@ -211,11 +211,11 @@ class Capture:
 
     def _steps(self, layout: Layout, steps: tuple[Term, ...]) -> tuple[Term, ...]:
         """The chosen steps in which a chosen expert runs."""
-        running = tuple(dict.fromkeys(layout.experts))
+        running = tuple(dict.fromkeys(layout.experts[step] for step in layout.running))
         experts = pick("expert", self.select.expert, running, str(self))
         kept = tuple(step for step in steps if layout.experts[int(step)] in experts)
         if not kept:
-            at = [step for step, expert in enumerate(layout.experts) if expert in experts]
+            at = [step for step in layout.running if layout.experts[step] in experts]
             raise BadSelection(
                 f"capture '{self}' chooses no step; got steps {', '.join(map(str, steps))}, "
                 f"allowed {at[0]} to {at[-1]} for {', '.join(map(str, experts))}; choose a step in which the "

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from dit_lens.bench.errors import BadBench, BadScores, OtherBench
     from dit_lens.engine.errors import (
         BadBlock,
+        BadEdit,
         BadRequest,
         BadSelection,
         BadSize,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
         DiskTooSmall,
         FlowClosed,
         IncompleteTrace,
+        MissedEdit,
         OutOfOrder,
         OverBudget,
         UnexpectedVisit,
@@ -77,6 +79,7 @@ __all__ = [
     "AdapterFailed",
     "BadBench",
     "BadBlock",
+    "BadEdit",
     "BadParams",
     "BadPuzzle",
     "BadRecipe",
@@ -95,6 +98,7 @@ __all__ = [
     "DuplicateEvent",
     "FlowClosed",
     "IncompleteTrace",
+    "MissedEdit",
     "MissingCapture",
     "NonConformingProbe",
     "NotAResult",

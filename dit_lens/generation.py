@@ -106,6 +106,8 @@ class Result:
         Seconds of it that the model stood still because the writer could not keep up.
     anew : str or None
         Why what an earlier, unfinished run had recorded of the trace was dropped, if it was.
+    resets : tuple of int
+        Steps before which the solver was made to forget its history; a control run is one with the same ``resets``.
     """
 
     latents: torch.Tensor
@@ -115,3 +117,4 @@ class Result:
     seconds: float
     waited: float = 0.0
     anew: str | None = None
+    resets: tuple[int, ...] = ()

@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -20,19 +20,30 @@ import torch
 from dit_lens.adapters import Family, family_of
 from dit_lens.adapters.extra import check_extra
 from dit_lens.captures import Capture, Resolved, read_captures
+from dit_lens.edits.edit import Edit
+from dit_lens.edits.start import Start
 from dit_lens.engine.arrays import array_specs, coordinates
-from dit_lens.engine.batch import Batch
+from dit_lens.engine.batch import Batch, rows_of
+from dit_lens.engine.course import (
+    PLAIN,
+    Course,
+    Departures,
+    Further,
+    PlannedCourse,
+    plan_course,
+    read_course,
+)
 from dit_lens.engine.disk import DiskGuard, check_free, planned_bytes, read_budget, refuse_over_budget, taken_bytes
 from dit_lens.engine.errors import BadRequest
 from dit_lens.engine.layout import Layout
 from dit_lens.engine.naming import check_notes, naming_default_ids
 from dit_lens.engine.plan import check_request, plan_layout, plan_size
 from dit_lens.engine.recording import Recording
-from dit_lens.engine.run import Outcome, decode, run_plain, run_traced
-from dit_lens.engine.solver import finds_clean
-from dit_lens.engine.traceable import check_attention, check_pipeline
+from dit_lens.engine.run import Outcome, decode, run_edited, run_plain, run_traced
+from dit_lens.engine.traceable import check_attention, check_pipeline, check_sites
 from dit_lens.generation import Generation, Result, Size
 from dit_lens.manifest import request_manifest, run_manifest
+from dit_lens.origin import Origin, name_of
 from dit_lens.weights import Weights
 from dit_lens_stores import Store, TraceWriter, check_trace_id, create_store
 
@@ -44,30 +55,6 @@ __all__ = ["Generation", "Lens", "Origin", "Result"]
 
 _NO_SIZE = Size(1, 1, 1)
 """Of a batch without requests, which is refused."""
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a pipeline came from, as far as it is known.
-
-    Attributes
-    ----------
-    model : str
-        Name, Hub id or folder name; never a path.
-    folder : pathlib.Path or None
-        Local folder that the weights have just been loaded from.
-    licence : str or None
-    size : Size or None
-        The size that the model was made for.
-    revision : str or None
-        Commit of the repository on the Hub.
-    """
-
-    model: str
-    folder: Path | None = None
-    licence: str | None = None
-    size: Size | None = None
-    revision: str | None = None
 
 
 class Lens:
@@ -97,15 +84,33 @@ class Lens:
     def __init__(self, pipeline: Any, origin: Origin | None = None) -> None:
         self.family: Family = family_of(pipeline)
         self.pipeline = pipeline
-        self.origin = origin or Origin(_name_of(pipeline))
+        self.origin = origin or Origin(name_of(pipeline))
         self._weights = Weights(pipeline, self.origin.folder)
 
-    def generate(self, request: Generation, *, decode: bool | None = None) -> Result:
-        """Run plain, with nothing attached: the control of a trace.
+    def generate(
+        self,
+        request: Generation,
+        *,
+        edits: Iterable[Edit | str] = (),
+        resets: Iterable[int] = (),
+        start: Start | str | None = None,
+        stop_after: int | None = None,
+        decode: bool | None = None,
+    ) -> Result:
+        """Run and record nothing; without further arguments with nothing attached: the control of a trace.
 
         Parameters
         ----------
         request : Generation
+        edits : iterable of Edit or str
+            In the order in which they act; see ``dit_lens.edits``.
+        resets : iterable of int
+            Steps before which the solver forgets its history. The control of an edited run has the ``resets`` of its
+            result, and no edits.
+        start : Start or str, optional
+            A stored step to go on from; the steps before it do not run.
+        stop_after : int, optional
+            The last step that runs.
         decode : bool, optional
             Whether to decode the latents to a video; by default if the family can.
 
@@ -115,20 +120,31 @@ class Lens:
 
         Raises
         ------
-        BadRequest
+        BadRequest, Untraceable
             If the model cannot run it.
+        BadEdit, BadSelection, StoreError
+            If an edit does not fit the run, or its source does not give what it needs; before the model runs.
+        MissedEdit
+            If an edit did not come to an address, or the pipeline undid it.
         """
-        return self.generate_batch([request], decode=decode)[0]
+        course = Departures(edits=edits, resets=resets, start=start, stop_after=stop_after)
+        return self.generate_batch([request], decode=decode, **course)[0]
 
-    def generate_batch(self, requests: Sequence[Generation], *, decode: bool | None = None) -> tuple[Result, ...]:
-        """Run several requests plain, in one call of the pipeline; a row is not bit-equal to the same request alone.
+    def generate_batch(
+        self,
+        requests: Sequence[Generation],
+        *,
+        decode: bool | None = None,
+        **course: Unpack[Departures],
+    ) -> tuple[Result, ...]:
+        """Run several requests in one call of the pipeline; a row is not bit-equal to the same request alone.
 
         Parameters
         ----------
         requests : sequence of Generation
             Alike in all but prompt, negative prompt and seed.
-        decode : bool, optional
-            See ``generate``.
+        decode, **course
+            See ``generate``; every row is edited.
 
         Returns
         -------
@@ -138,14 +154,18 @@ class Lens:
         Raises
         ------
         BadRequest
-            If the model cannot run them, or not together.
+            If the model cannot run them, or not together; further as ``generate``.
         """
-        requests = tuple(requests)
+        requests, departs = tuple(requests), read_course(**course)
         sizes = [self.check(request) for request in requests]
         batch = Batch(requests, sizes[0] if sizes else _NO_SIZE)
-        out = run_plain(self.pipeline, self.family, batch, self._decodes(decode))
+        if departs.plain:
+            out = run_plain(self.pipeline, self.family, batch, self._decodes(decode))
+        else:
+            layout, planned = self._plan_course(requests[0], departs, len(requests))
+            out = run_edited(self.pipeline, self.family, batch, layout, planned, self._decodes(decode))
         rows = zip(out.latents, out.videos, strict=True)
-        return tuple(Result(latents, video, None, None, out.seconds) for latents, video in rows)
+        return tuple(Result(latents, video, None, None, out.seconds, resets=out.resets) for latents, video in rows)
 
     def trace(
         self,
@@ -153,6 +173,10 @@ class Lens:
         captures: Iterable[Capture | str],
         out: str | Path | Store,
         *,
+        edits: Iterable[Edit | str] = (),
+        resets: Iterable[int] = (),
+        start: Start | str | None = None,
+        stop_after: int | None = None,
         trace_id: str | None = None,
         on_step: Callable[[int, int], None] | None = None,
         decode: bool | None = None,
@@ -171,8 +195,10 @@ class Lens:
         captures : iterable of Capture or str
         out : str, pathlib.Path or Store
             A new path, or a store to add to.
+        edits, resets, start, stop_after
+            See ``generate``. What is recorded is what the edits left.
         trace_id : str, optional
-            By default the seed and a hash of the request.
+            By default the seed and a hash of the request, and of the edits if there are any.
         on_step : callable, optional
             Called after every step with (steps done, steps).
         decode : bool, optional
@@ -190,7 +216,7 @@ class Lens:
 
         Raises
         ------
-        UnknownCapture, BadSelection, BadRequest, Untraceable
+        UnknownCapture, BadSelection, BadRequest, BadEdit, Untraceable
             Before anything is written.
         OtherSettings
             If a trace of that name was begun with other settings; it is left as it is.
@@ -202,12 +228,18 @@ class Lens:
             If the disk fills while it runs; what is recorded stays readable.
         IncompleteTrace
             If an expected address was not recorded, or one came twice; the trace is marked failed in the store.
+        MissedEdit
+            If an edit did not come to an address, or the pipeline undid it; likewise.
         """
         ids = None if trace_id is None else [trace_id]
         return self.trace_batch(
             [request],
             captures,
             out,
+            edits=edits,
+            resets=resets,
+            start=start,
+            stop_after=stop_after,
             trace_ids=ids,
             on_step=on_step,
             decode=decode,
@@ -229,6 +261,7 @@ class Lens:
         budget: int | str | None = None,
         only: Sequence[int] | None = None,
         resume: bool = True,
+        **course: Unpack[Departures],
     ) -> tuple[Result, ...]:
         """Run several requests in one call of the pipeline, and record each row as a trace of its own.
 
@@ -238,8 +271,8 @@ class Lens:
         ----------
         requests : sequence of Generation
             Alike in all but prompt, negative prompt and seed.
-        captures, out, on_step, decode, notes, budget, resume
-            See ``trace``; the budget is that of all rows together.
+        captures, out, on_step, decode, notes, budget, resume, **course
+            See ``trace``; the budget is that of all rows together, and every row is edited.
         trace_ids : sequence of str, optional
         only : sequence of int, optional
             Rows to record; all run, because a row depends on what runs beside it.
@@ -254,18 +287,21 @@ class Lens:
             If the requests cannot run together; further as ``trace``.
         """
         captures, requests = read_captures(captures), tuple(requests)
+        departs = read_course(**course)
         sizes = [self.check(request) for request in requests]
         batch = Batch(requests, sizes[0] if sizes else _NO_SIZE)
-        size, layout, resolved = self.plan(requests[0], captures, batch=len(requests))
+        size, layout, resolved = self.plan(requests[0], captures, batch=len(requests), **departs.limits)
         batch.arguments(self.pipeline, self.family)  # embeddings that cannot serve the batch are refused here
-        ids = self._trace_ids(requests, trace_ids)
-        wanted = _rows(only, len(requests))
+        ids = self._trace_ids(requests, trace_ids, departs)
+        departure = PLAIN if departs.plain else self._plan_course(requests[0], departs, len(requests))[1]
+        wanted = rows_of(only, len(requests))
         arrays = array_specs(resolved, layout, self._decodes(decode))
         planned = planned_bytes(arrays) * len(wanted)
         refuse_over_budget(planned, read_budget(budget))
         identity = self.identity
+        told = partial(run_manifest, self.pipeline, self.family)
         facts = {
-            row: {**identity, **run_manifest(self.pipeline, self.family, requests[row], size, layout, resolved)}
+            row: {**identity, **told(requests[row], size, layout, resolved, departure.facts)}
             | {"batch": {"size": len(requests), "row": row} if len(requests) > 1 else None}
             for row in wanted
         }
@@ -280,12 +316,13 @@ class Lens:
             rows = dict(zip(wanted, writers, strict=True))
             every = [rows.get(row) for row in range(len(requests))]
             guard = DiskGuard(store.path)
-            return run_traced(self.pipeline, self.family, batch, layout, resolved, every, on_step, guard)
+            return run_traced(self.pipeline, self.family, batch, layout, resolved, every, on_step, guard, departure)
 
         with naming_default_ids(trace_ids is None):
             ran, anew = plan.run(run)
+        shared = (store.path, ran.seconds, ran.waited)
         return tuple(
-            Result(ran.latents[row], ran.videos[row], ids[row], store.path, ran.seconds, ran.waited, anew.get(ids[row]))
+            Result(ran.latents[row], ran.videos[row], ids[row], *shared, anew.get(ids[row]), ran.resets)
             for row in wanted
         )
 
@@ -333,21 +370,63 @@ class Lens:
         )
 
     def plan(
-        self, request: Generation, captures: Iterable[Capture | str], *, batch: int = 1
+        self,
+        request: Generation,
+        captures: Iterable[Capture | str],
+        *,
+        batch: int = 1,
+        **course: Unpack[Departures],
     ) -> tuple[Size, Layout, tuple[Resolved, ...]]:
         """Check a trace without running it: the size, the layout of the run, and what every capture selects.
 
         Raises
         ------
-        UnknownCapture, BadSelection, BadRequest, Untraceable
+        UnknownCapture, BadSelection, BadRequest, BadEdit, Untraceable
         """
-        read = read_captures(captures)
+        read, departs = read_captures(captures), read_course(**course)
         check_pipeline(self.pipeline, self.family)
         size = self.check(request)
-        self._check_sites(read)
+        check_sites(self.pipeline, self.family, read)
         check_attention(self.pipeline, self.family, {capture.site for capture in read})
-        layout = plan_layout(self.pipeline, self.family, request, size, batch)
+        layout = departs.limit(
+            plan_layout(self.pipeline, self.family, request, size, batch), self.pipeline, self.family, request
+        )
+        if departs.edits or departs.resets:
+            self._plan_course(request, departs, batch)
         return size, layout, tuple(capture.resolve(layout) for capture in read)
+
+    def plan_edits(
+        self, request: Generation, edits: Iterable[Edit | str] = (), **further: Unpack[Further]
+    ) -> PlannedCourse:
+        """Check edits without running them; what comes back prints what will be done, in words.
+
+        Parameters
+        ----------
+        request : Generation
+        edits : iterable of Edit or str
+        **further
+            ``resets``, ``start`` and ``stop_after``, see ``generate``.
+
+        Returns
+        -------
+        PlannedCourse
+
+        Raises
+        ------
+        BadEdit, BadSelection, StoreError, BadRequest, Untraceable
+
+        Examples
+        --------
+        >>> print(lens.plan_edits(request, ["block.out:zero[step=0,layer=2:5]"]))  # doctest: +SKIP
+        step 0, cond+uncond, layers 2-4, 320 of the tokens: replace by zeros (block.out)
+        """
+        return self._plan_course(request, read_course(edits, **further), 1)[1]
+
+    def _plan_course(self, request: Generation, course: Course, batch: int) -> tuple[Layout, PlannedCourse]:
+        check_pipeline(self.pipeline, self.family)
+        layout = plan_layout(self.pipeline, self.family, request, self.check(request), batch)
+        limited = course.limit(layout, self.pipeline, self.family, request)
+        return limited, plan_course(course, self.pipeline, self.family, request, limited, lambda: self.identity)
 
     def check(self, request: Generation) -> Size:
         """Check a request without running it, and give the size that it would run at.
@@ -376,9 +455,10 @@ class Lens:
         """
         return decode(self.pipeline, self.family, latents if latents.ndim == 5 else latents[None])
 
-    def default_trace_id(self, request: Generation) -> str:
-        """The id of a trace that was given none: the same for the same request."""
-        facts = json.dumps(request_manifest(request, self.check(request)), sort_keys=True)
+    def default_trace_id(self, request: Generation, course: Course | None = None) -> str:
+        """The id of a trace that was given none: the same for the same request, edited in the same way."""
+        departs = {} if course is None or course.plain else {"course": course.facts}
+        facts = json.dumps({**request_manifest(request, self.check(request)), **departs}, sort_keys=True)
         return f"seed{request.seed}-{hashlib.sha256(facts.encode()).hexdigest()[:8]}"
 
     def _decodes(self, wanted: bool | None) -> bool:
@@ -389,8 +469,8 @@ class Lens:
             )
         return self.family.decode is not None if wanted is None else wanted
 
-    def _trace_ids(self, requests: Sequence[Generation], given: Sequence[str] | None) -> list[str]:
-        names = [self.default_trace_id(request) for request in requests] if given is None else list(given)
+    def _trace_ids(self, requests: Sequence[Generation], given: Sequence[str] | None, course: Course) -> list[str]:
+        names = [self.default_trace_id(request, course) for request in requests] if given is None else list(given)
         for name in names:
             if not isinstance(name, str):
                 raise BadRequest(
@@ -413,38 +493,6 @@ class Lens:
             **self._weights.identity(),
         }
 
-    def _check_sites(self, captures: Iterable[Capture]) -> None:
-        for capture in captures:
-            if capture.site.startswith("x0") and self.family.preconditioned:
-                raise BadRequest(
-                    f"capture '{capture}' needs a denoiser that returns a velocity; got {self.family.name}, whose "
-                    "pipeline mixes the output with the latent, allowed families that do not; leave x0 out"
-                )
-            scheduler = self.pipeline.scheduler
-            if capture.site.startswith("x0") and not finds_clean(scheduler):
-                raise BadRequest(
-                    f"capture '{capture}' needs a scheduler with a formula for the clean latent; got "
-                    f"{type(scheduler).__name__} with prediction_type {scheduler.config.get('prediction_type')!r}, "
-                    "allowed FlowMatch schedulers, prediction_type='flow_prediction', and those of DDPM, DDIM, "
-                    "DPM-Solver and Euler (not with flow sigmas, nor for noise told from noise alone); leave x0 out"
-                )
-
     def __repr__(self) -> str:
         experts = ", ".join(self.family.denoisers(self.pipeline))
         return f"Lens({self.origin.model!r}, family {self.family.name!r}, experts {experts})"
-
-
-def _rows(only: Sequence[int] | None, count: int) -> tuple[int, ...]:
-    rows = tuple(range(count)) if only is None else tuple(only)
-    if not rows or len(set(rows)) != len(rows) or not set(rows) <= set(range(count)):
-        raise BadRequest(
-            f"the batch has no such rows to record; got {', '.join(map(str, rows)) or 'none'}, allowed 0 to "
-            f"{count - 1}, each once; name rows of the batch"
-        )
-    return rows
-
-
-def _name_of(pipeline: Any) -> str:
-    """The Hub id or the folder's own name, if the pipeline was loaded from one; otherwise its class."""
-    name = str(pipeline.config.get("_name_or_path") or type(pipeline).__name__)
-    return Path(name).name if Path(name).is_absolute() or name.startswith(".") else name

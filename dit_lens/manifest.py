@@ -11,6 +11,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,13 +27,23 @@ if TYPE_CHECKING:
 
 __all__ = ["plain", "request_manifest", "run_manifest"]
 
+PLAIN: Mapping[str, Any] = MappingProxyType({"edits": []})
+"""The course of a run that departs in nothing."""
 _PACKAGES = ("dit-lens", "torch", "diffusers", "transformers", "numpy", "zarr", "xarray")
 
 
 def run_manifest(
-    pipeline: Any, family: Family, request: Generation, size: Size, layout: Layout, captures: Sequence[Resolved]
+    pipeline: Any,
+    family: Family,
+    request: Generation,
+    size: Size,
+    layout: Layout,
+    captures: Sequence[Resolved],
+    course: Mapping[str, Any] = PLAIN,
 ) -> dict[str, Any]:
     """What is known of a run before it starts, the model's identity aside.
+
+    ``course`` says how it departs from the plain run (``dit_lens.engine.course``).
 
     Returns
     -------
@@ -53,7 +64,7 @@ def run_manifest(
         "dtype": layout.dtype,
         "device": str(pipeline._execution_device),
         "captures": [str(resolved.capture) for resolved in captures],
-        "edits": [],
+        **course,
         "versions": dict(_versions()),
         "git": git_state(),
     }

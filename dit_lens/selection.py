@@ -95,7 +95,9 @@ class Selection:
         return ",".join(f"{axis}={'+'.join(str(term) for term in getattr(self, axis))}" for axis in self.axes)
 
 
-def pick(axis: str, terms: Sequence[Term] | None, allowed: Sequence[Term], where: str) -> tuple[Term, ...]:
+def pick(
+    axis: str, terms: Sequence[Term] | None, allowed: Sequence[Term], where: str, kind: str = "capture"
+) -> tuple[Term, ...]:
     """Turn the terms of one axis into labels of a run.
 
     Parameters
@@ -106,7 +108,9 @@ def pick(axis: str, terms: Sequence[Term] | None, allowed: Sequence[Term], where
         All labels of the axis, rising. A number names a label, a negative one counts from the end; a range takes the
         labels from its start to before its end, and of those every n-th if it has a stride n.
     where : str
-        The capture, for the message.
+        What selects, for the message.
+    kind : str
+        What kind of thing that is.
 
     Returns
     -------
@@ -126,7 +130,7 @@ def pick(axis: str, terms: Sequence[Term] | None, allowed: Sequence[Term], where
     """
     if terms is None:
         return tuple(allowed)
-    chosen = {label for term in terms for label in _labels(axis, term, allowed, where)}
+    chosen = {label for term in terms for label in _labels(axis, term, allowed, f"{kind} '{where}'")}
     return tuple(label for label in allowed if label in chosen)
 
 
@@ -211,7 +215,7 @@ def _unreadable(part: str, axis: str, twice: bool) -> str:
 
 
 def _out_of_range(axis: str, term: Term, allowed: Sequence[Term], where: str) -> str:
-    start = f"selection of {axis} does not fit the run in capture '{where}'; got {term!r}, allowed "
+    start = f"selection of {axis} does not fit the run in {where}; got {term!r}, allowed "
     if axis in _NAMED:
         names = [str(label) for label in allowed]
         return f"{start}{', '.join(names)}{close_match(str(term), names) or f'; choose a {axis} that runs'}"

@@ -42,7 +42,7 @@ class Skeleton(Lens):
     >>> lens.plan(request, ["block.out:energy"])  # doctest: +SKIP
     """
 
-    def generate(self, request: Generation, *, decode: bool | None = None) -> Result:
+    def generate_batch(self, requests: Sequence[Generation], **kwargs: Any) -> tuple[Result, ...]:
         """Refuse."""
         self._refuse("generate")
 

@@ -31,6 +31,7 @@ __all__ = [
     "leading_frames",
     "pack",
     "padded_text",
+    "pinned",
     "steps",
     "text_tokens",
     "unpack",
@@ -103,6 +104,13 @@ def latent_shape(pipeline: Any, size: Size) -> tuple[int, int, int, int]:
     temporal, spatial = compression(pipeline)
     channels = int(pipeline.transformer.config.in_channels)
     return channels, (size.frames - 1) // temporal + 1, size.height // spatial, size.width // spatial
+
+
+def pinned(_pipeline: Any, request: Generation) -> tuple[int, ...] | None:
+    """No frame without a picture or a video; with one, nobody knows which."""
+    named = [name for name, value in request.extra.items() if not isinstance(value, (str, int, float, type(None)))]
+    shown = request.image is not None or any("prompt" not in name and name != "latents" for name in named)
+    return None if shown else ()
 
 
 def leading_frames(_pipeline: Any, _request: Generation) -> int:

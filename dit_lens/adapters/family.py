@@ -81,6 +81,9 @@ class Family:
         Latent shape (C, F, H, W) of a pipeline and a size.
     leading_frames : callable
         Latent frames that a request puts before the video's own.
+    pinned : callable
+        Latent frames that the pipeline puts back at every input of the denoiser, whatever the solver has of them; None
+        where it is not known.
     check : callable
         Raises ``BadRequest`` if the pipeline cannot run a request of a size.
     expert_at : callable
@@ -119,6 +122,7 @@ class Family:
     grid: Callable[[Any, Latent], tuple[int, int, int]] = defaults.grid
     latent_shape: Callable[[Any, Size], Latent] = defaults.latent_shape
     leading_frames: Callable[[Any, Generation], int] = defaults.leading_frames
+    pinned: Callable[[Any, Generation], tuple[int, ...] | None] = defaults.pinned
     check: Callable[[Any, Generation, Size], None] = defaults.check
     expert_at: Callable[[Any, float], str] = defaults.expert_at
     arguments: Callable[[Family, Any, Generation, Size], Mapping[str, Any]] = defaults.arguments
@@ -164,3 +168,20 @@ class Family:
         channels = latent[0] * (2 if self.learns_variance else 1)
         whole = defaults.unpack(output, self.velocity or self.latent, (channels, *latent[1:]), self.pack)
         return whole[:, : latent[0]]
+
+    def with_velocity(self, output: torch.Tensor, velocity_BCFHW: torch.Tensor) -> torch.Tensor:
+        """What the denoiser returned with another velocity in it: the inverse of ``velocity_of``; a variance stays.
+
+        Examples
+        --------
+        >>> family = Family(name="both", model="", pipelines=(), stacks=(), size=Size(4, 4, 1), learns_variance=True)
+        >>> family.with_velocity(torch.ones(1, 4, 1, 2, 2), torch.zeros(1, 2, 1, 2, 2))[0, :, 0, 0, 0]
+        tensor([0., 0., 1., 1.])
+        """
+        _, channels, *extent = velocity_BCFHW.shape
+        pattern, whole = self.velocity or self.latent, velocity_BCFHW
+        if self.learns_variance:
+            latent = (2 * channels, extent[0], extent[1], extent[2])
+            variance = defaults.unpack(output, pattern, latent, self.pack)[:, channels:]
+            whole = torch.cat([velocity_BCFHW, variance], dim=1)
+        return whole if pattern == "b c f h w" else defaults.pack(whole, pattern, self.pack)

@@ -57,6 +57,11 @@ def _leading_frames(_pipeline: Any, request: Generation) -> int:
     return len(images[0]) if isinstance(images[0], (list, tuple)) else len(images)
 
 
+def _pinned(pipeline: Any, request: Generation) -> tuple[int, ...]:
+    """TI2V-5B puts its first frame back at every input, and at the end."""
+    return (0,) if pipeline.config.get("expand_timesteps") and request.image is not None else ()
+
+
 def _arguments(family: Family, pipeline: Any, request: Generation, size: Size) -> dict[str, Any]:
     second = {} if request.guidance_2 is None else {"guidance_scale_2": request.guidance_2}
     video_to_video = "strength" in parameters(pipeline)
@@ -85,6 +90,7 @@ WAN = Family(
     steps=steps,
     text_tokens=padded_text,
     latent_shape=_latent_shape,
+    pinned=_pinned,
     check=check,
     expert_at=_expert_at,
     arguments=_arguments,

@@ -91,10 +91,14 @@ def planned_steps(layout: Layout) -> dict[str, dict[int, float | str]]:
     >>> planned_steps(Layout(branches=("cond",), dtype="float32", **steps, **sizes))
     {'sigma': {}, 'timestep': {}, 'expert': {0: 'transformer'}}
     """
+    known: dict[str, Sequence[float | str]] = {
+        "sigma": layout.sigmas or (),
+        "timestep": layout.timesteps or (),
+        "expert": layout.experts,
+    }
     return {
-        "sigma": dict(enumerate(layout.sigmas or ())),
-        "timestep": dict(enumerate(layout.timesteps or ())),
-        "expert": dict(enumerate(layout.experts)),
+        name: {step: value for step, value in enumerate(values) if step in layout.running}
+        for name, values in known.items()
     }
 
 

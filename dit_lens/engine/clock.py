@@ -129,6 +129,21 @@ class Clock:
         finally:
             self._context = before
 
+    def check_rows(self, rows: int) -> None:
+        """Refuse a batch with rows that no branch of a sample explains.
+
+        Raises
+        ------
+        UnexpectedVisit
+        """
+        if rows != len(self.rows):
+            known = ", ".join(f"{branch} of sample {sample}" for branch, sample in self.rows)
+            at = self.address(None, None, "velocity")
+            raise UnexpectedVisit(
+                f"the batch does not fit the branches at {at}; got {rows} rows, "
+                f"allowed {len(self.rows)} ({known}); generate one video at a time, or trace a batch of requests"
+            )
+
     def address(self, branch: str | None, layer: int | None, site: str) -> Address:
         """The address of something that happens now."""
         return Address(self.expert or "?", branch, self.step, layer, site)

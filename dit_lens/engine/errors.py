@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BadBlock",
+    "BadEdit",
     "BadRequest",
     "BadSelection",
     "BadSize",
@@ -27,6 +28,7 @@ __all__ = [
     "DiskTooSmall",
     "FlowClosed",
     "IncompleteTrace",
+    "MissedEdit",
     "OutOfOrder",
     "OverBudget",
     "UnexpectedVisit",
@@ -217,5 +219,25 @@ class OutOfOrder(IncompleteTrace):
     Examples
     --------
     >>> OutOfOrder.exit_code
+    3
+    """
+
+
+class BadEdit(DitLensError, ValueError):
+    """An edit cannot be read, does not fit the run, or its source does not give what it would need.
+
+    Examples
+    --------
+    >>> BadEdit.exit_code, issubclass(BadEdit, ValueError)
+    (2, True)
+    """
+
+
+class MissedEdit(IncompleteTrace):
+    """The run ended, and an edit did not come to an address for which it was planned, or did not hold there.
+
+    Examples
+    --------
+    >>> MissedEdit.exit_code
     3
     """

@@ -41,8 +41,9 @@ def generation_flops(pipeline: Any, family: Family, layout: Layout) -> int:
     int
     """
     denoisers = family.denoisers(pipeline)
-    once = {expert: call_flops(family, denoisers[expert], layout) for expert in set(layout.experts)}
-    return layout.batch * len(layout.branches) * sum(once[expert] for expert in layout.experts)
+    experts = [layout.experts[step] for step in layout.running]
+    once = {expert: call_flops(family, denoisers[expert], layout) for expert in set(experts)}
+    return layout.batch * len(layout.branches) * sum(once[expert] for expert in experts)
 
 
 def call_flops(family: Family, denoiser: torch.nn.Module, layout: Layout) -> int:

@@ -51,6 +51,10 @@ class Layout:
         Module path of every layer.
     batch : int
         Samples in one call of the pipeline.
+    first : int
+        The step that runs first; those before it do not run.
+    stop : int, optional
+        The step before which the run ends.
 
     Examples
     --------
@@ -80,11 +84,18 @@ class Layout:
     site_layers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     modules: tuple[str, ...] = ()
     batch: int = 1
+    first: int = 0
+    stop: int | None = None
 
     @property
     def steps(self) -> int:
         """Number of denoising steps."""
         return len(self.experts)
+
+    @property
+    def running(self) -> range:
+        """The steps that run: all, unless the run starts late or stops early."""
+        return range(self.first, self.steps if self.stop is None else self.stop)
 
     def layers_of(self, site: str) -> tuple[int, ...]:
         """The layers that have a site; every layer has a block's input and output."""
@@ -100,15 +111,21 @@ class Layout:
         """All labels that a dimension of a site has: branch names, otherwise the model's own numbers."""
         if dim == "branch":
             return self.branches
+        if dim == "step":
+            return tuple(self.running)
         if dim == "layer":
             return self.layers_of(site)
         if dim in ("frame", "key_frame") and "latent_channel" not in SITES[site].value_dims:
             return tuple(range(0, self.tokens[0] * self.frame_stride, self.frame_stride))
         return tuple(range(self._extent(dim)))
 
+    def event_shape(self, site: str) -> tuple[int, ...]:
+        """The shape of one event of a site."""
+        return tuple(len(self.labels(dim, site)) for dim in SITES[site].value_dims)
+
     def _extent(self, dim: str) -> int:
         _, rows, columns = self.tokens
         latent = dict(zip(("latent_channel", "frame", "h", "w"), self.latent, strict=True))
         heads = {"head": self.heads, "head_channel": self.head_channels, "text_token": self.text_tokens}
         tokens = {"token": rows * columns, "key_token": rows * columns, "channel": self.channels}
-        return {"step": self.steps, **latent, **heads, **tokens}[dim]
+        return {**latent, **heads, **tokens}[dim]

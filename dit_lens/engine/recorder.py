@@ -11,14 +11,16 @@ Shapes: F latent frames, N tokens of a frame, C channels, H, W latent height and
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial, reduce
+from types import MappingProxyType
+from typing import Any
 
 import torch
 
 from dit_lens.address import Address
-from dit_lens.captures import SITES, Resolved
+from dit_lens.captures import Resolved
 from dit_lens.engine.arrays import encoding_of, planned_steps
 from dit_lens.engine.errors import IncompleteTrace, UnexpectedVisit
 from dit_lens.engine.flow import Flow
@@ -78,8 +80,8 @@ class Recorder:
             for address, event in resolved.events(layout):
                 self._expected.setdefault(address, _Expected()).fills.append((sink, event))
         self._captured_steps = {int(step) for resolved in captures for step in resolved.labels["step"]}
-        self._shapes = {site: _shape(site, layout) for site in {address.site for address in self._expected}}
-        self._clock = {_clock_address(expert, step): _Expected() for step, expert in enumerate(layout.experts)}
+        self._shapes = {site: layout.event_shape(site) for site in {address.site for address in self._expected}}
+        self._clock = {_clock_address(layout.experts[step], step): _Expected() for step in layout.running}
         self._steps: dict[int, dict[str, float | str]] = {}
         self._planned = planned_steps(layout)
 
@@ -172,11 +174,20 @@ class Recorder:
         widest = {sink.array: reduce(torch.promote_types, sink.dtypes) for sink in self._sinks if sink.dtypes}
         return {array: str(dtype).removeprefix("torch.") for array, dtype in widest.items()}
 
-    def finish(self) -> None:
-        """Write into the store what is known only now, and call the trace complete."""
+    def finish(self, facts: Mapping[str, Any] = MappingProxyType({})) -> None:
+        """Write into the store what is known only now, and call the trace complete.
+
+        Parameters
+        ----------
+        facts : mapping
+            Further entries of the manifest.
+        """
         for array, dtype in self.source_dtypes.items():
             self._writer.set_array_attribute(array, "source_dtype", dtype)
-        self._writer.update_manifest({"source_dtypes": self.source_dtypes, **plain(self.steps)})
+        whole = len(self._layout.running) == self._layout.steps  # the plan tells of the steps that did not run as well
+        self._writer.update_manifest(
+            {"source_dtypes": self.source_dtypes, **(plain(self.steps) if whole else {}), **facts}
+        )
         self._writer.finish()
 
     def missing(self) -> tuple[Address, ...]:
@@ -191,7 +202,7 @@ class Recorder:
             return
         named = ", ".join(str(address) for address in missing[:_NAMED_AT_MOST])
         more = len(missing) - _NAMED_AT_MOST
-        expected = len(self._expected) + self._layout.steps
+        expected = len(self._expected) + len(self._layout.running)
         raise IncompleteTrace(
             f"trace '{self._writer.trace_id}' is not complete; got {expected - len(missing)} of {expected} addresses, "
             f"missing {named}"
@@ -261,7 +272,3 @@ def hash_latents(latents: torch.Tensor) -> str:
     digest = hashlib.sha256(facts)
     digest.update(latents.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def _shape(site: str, layout: Layout) -> tuple[int, ...]:
-    return tuple(len(layout.labels(dim, site)) for dim in SITES[site].value_dims)

@@ -22,6 +22,7 @@ import torch
 from dit_lens.adapters.family import Family
 from dit_lens.captures import Resolved
 from dit_lens.engine.batch import Batch
+from dit_lens.engine.course import PLAIN, PlannedCourse
 from dit_lens.engine.disk import DiskGuard, naming_full_disk
 from dit_lens.engine.errors import BadRequest
 from dit_lens.engine.flow import Flow
@@ -31,7 +32,7 @@ from dit_lens.engine.recorder import Recorder
 from dit_lens.engine.seeding import seeded
 from dit_lens_stores import TraceWriter
 
-__all__ = ["Outcome", "decode", "run_plain", "run_traced"]
+__all__ = ["Outcome", "decode", "run_edited", "run_plain", "run_traced"]
 
 Video = npt.NDArray[np.uint8]
 
@@ -40,7 +41,8 @@ Video = npt.NDArray[np.uint8]
 class Outcome:
     """What a run gave: a row of latents and a video for every sample, and seconds.
 
-    ``waited`` is how long the model stood still because the writer could not keep up; ``bytes`` is what it was given.
+    ``waited`` is how long the model stood still because the writer could not keep up; ``bytes`` is what it was given;
+    ``resets`` are the steps before which the solver was made to forget its history.
     """
 
     latents: tuple[torch.Tensor, ...]
@@ -48,6 +50,7 @@ class Outcome:
     seconds: float
     waited: float = 0.0
     bytes: int = 0
+    resets: tuple[int, ...] = ()
 
 
 def run_plain(pipeline: Any, family: Family, batch: Batch, with_video: bool) -> Outcome:
@@ -60,6 +63,26 @@ def run_plain(pipeline: Any, family: Family, batch: Batch, with_video: bool) -> 
     return Outcome(rows, videos, seconds)
 
 
+def run_edited(
+    pipeline: Any, family: Family, batch: Batch, layout: Layout, course: PlannedCourse, with_video: bool
+) -> Outcome:
+    """Run with edits, and record nothing.
+
+    Raises
+    ------
+    MissedEdit
+        If an edit did not come to an address.
+    """
+    start = time.perf_counter()
+    with attached(pipeline, family, layout, [None] * len(batch), course=course) as between:
+        rows = _call(pipeline, family, batch)
+    seconds = time.perf_counter() - start
+    between.check()
+    leading = family.leading_frames(pipeline, batch.requests[0])
+    videos = tuple(decode(pipeline, family, row, leading) if with_video else None for row in rows)
+    return Outcome(rows, videos, seconds, resets=tuple(sorted(between.resets)))
+
+
 def run_traced(
     pipeline: Any,
     family: Family,
@@ -69,6 +92,7 @@ def run_traced(
     writers: Sequence[TraceWriter | None],
     on_step: Callable[[int, int], None] | None = None,
     guard: DiskGuard | None = None,
+    course: PlannedCourse = PLAIN,
 ) -> Outcome:
     """Run and record; the traces are complete in the store when this returns, and failed when it raises.
 
@@ -84,6 +108,8 @@ def run_traced(
     on_step : callable, optional
     guard : DiskGuard, optional
         Ends the run before the disk is full.
+    course : PlannedCourse
+        How the run departs from the plain one.
 
     Returns
     -------
@@ -93,27 +119,39 @@ def run_traced(
     ------
     OtherRun
         If a trace that is resumed was begun by a run that computed something else.
+    MissedEdit
+        If an edit did not come to an address.
     """
     there = [writer for writer in writers if writer is not None]
     try:
         with Flow(guard=guard) as flow:
             recorders = [Recorder(writer, captures, layout, flow) if writer else None for writer in writers]
+            _note_past(there, course)
             start = time.perf_counter()
-            with attached(pipeline, family, layout, recorders, on_step):
+            with attached(pipeline, family, layout, recorders, on_step, course) as between:
                 rows = _call(pipeline, family, batch)
             seconds = time.perf_counter() - start
             flow.drain()
+        between.check()
+        resets = tuple(sorted(between.resets))
         for recorder in filter(None, recorders):
             recorder.check()
         with naming_full_disk():
             videos = _store_videos(pipeline, family, batch, rows, writers)
             for recorder in filter(None, recorders):
-                recorder.finish()
+                recorder.finish({} if course.course.plain else {"solver_resets": list(resets)})
     except BaseException as error:  # also an interrupt: the store must never show a half trace as running
         for writer in there:
             _give_up(writer, error)
         raise
-    return Outcome(rows, videos, seconds, flow.waited, flow.bytes)
+    return Outcome(rows, videos, seconds, flow.waited, flow.bytes, resets)
+
+
+def _note_past(writers: Sequence[TraceWriter], course: PlannedCourse) -> None:
+    """The latents of the steps before a late start are those of the trace that it starts from."""
+    for step, sha256 in enumerate(course.beginning.hashes if course.beginning else ()):
+        for writer in writers:
+            writer.note_latents(step, sha256)
 
 
 def _store_videos(

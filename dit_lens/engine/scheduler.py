@@ -12,9 +12,11 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-__all__ = ["StepCall", "observed_scheduler"]
+from dit_lens.engine.streams import with_first
+
+__all__ = ["StepCall", "StepEdits", "observed_scheduler"]
 
 
 @dataclass(frozen=True)
@@ -26,9 +28,24 @@ class StepCall:
     latent: Any
 
 
+class StepEdits(Protocol):
+    """Who changes what goes into a step and what it leaves."""
+
+    def enters(self, call: StepCall) -> StepCall:
+        """Another call in the place of one that is about to be made; before it is observed."""
+        ...
+
+    def leaves(self, latents: Any) -> Any:
+        """Other latents in the place of those that a step left; before they are observed."""
+        ...
+
+
 @contextmanager
 def observed_scheduler(
-    target: Any, on_start: Callable[[], None], around_step: Callable[[StepCall], Callable[[Any], None]]
+    target: Any,
+    on_start: Callable[[], None],
+    around_step: Callable[[StepCall], Callable[[Any], None]],
+    edits: StepEdits | None = None,
 ) -> Iterator[None]:
     """While inside, report ``set_timesteps`` and every ``step`` of one scheduler.
 
@@ -39,6 +56,7 @@ def observed_scheduler(
         Called after ``set_timesteps``.
     around_step : callable
         Called before a step with its arguments; what it returns is called after the step with the new latents.
+    edits : StepEdits, optional
 
     Examples
     --------
@@ -50,7 +68,7 @@ def observed_scheduler(
     ([1], True)
     """
     original = type(target)
-    target.__class__ = _observing(original, target, on_start, around_step)
+    target.__class__ = _observing(original, target, on_start, around_step, edits)
     try:
         yield
     finally:
@@ -58,7 +76,11 @@ def observed_scheduler(
 
 
 def _observing(
-    original: type, target: Any, on_start: Callable[[], None], around_step: Callable[[StepCall], Callable[[Any], None]]
+    original: type,
+    target: Any,
+    on_start: Callable[[], None],
+    around_step: Callable[[StepCall], Callable[[Any], None]],
+    edits: StepEdits | None,
 ) -> type:
     signature = inspect.signature(original.step)  # type: ignore[attr-defined]
 
@@ -73,10 +95,18 @@ def _observing(
     def step(self: Any, *args: Any, **kwargs: Any) -> Any:
         if self is not target:
             return original.step(self, *args, **kwargs)  # type: ignore[attr-defined]
-        given = signature.bind(self, *args, **kwargs).arguments
-        after = around_step(StepCall(given["model_output"], given["timestep"], given["sample"]))
-        result = original.step(self, *args, **kwargs)  # type: ignore[attr-defined]
-        after(result[0])
+        bound = signature.bind(self, *args, **kwargs)
+        given = bound.arguments
+        call = StepCall(given["model_output"], given["timestep"], given["sample"])
+        if edits is not None:
+            call = edits.enters(call)
+            given["model_output"] = call.velocity
+        after = around_step(call)
+        result = original.step(*bound.args, **bound.kwargs)  # type: ignore[attr-defined]
+        left = result[0]
+        if edits is not None and (latents := edits.leaves(left)) is not left:
+            result, left = with_first(result, latents), latents
+        after(left)
         return result
 
     names = {"__module__": original.__module__, "__qualname__": original.__qualname__, "__doc__": original.__doc__}

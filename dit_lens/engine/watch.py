@@ -10,7 +10,6 @@ Shapes: B rows of the batch, F frames, N tokens of a frame, C channels; H heads,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from math import prod
 from typing import Any
 
 import torch
@@ -26,6 +25,7 @@ from dit_lens.engine.probabilities import AttentionCall
 from dit_lens.engine.recorder import Recorder
 from dit_lens.engine.scheduler import StepCall
 from dit_lens.engine.solver import clean_latent, sigma_at, step_index
+from dit_lens.engine.streams import first_of, frames_of
 
 __all__ = ["Watch"]
 
@@ -91,7 +91,7 @@ class Watch:
         """Hook of a layer or of a part of it, after it ran."""
 
         def hook(_module: Any, _args: Any, output: Any) -> None:
-            values = kind.video_of(output) if site == "block.out" else _first(output)
+            values = kind.video_of(output) if site == "block.out" else first_of(output)
             self._record_tokens(number, kind, site, values)
 
         return hook
@@ -113,9 +113,9 @@ class Watch:
     def on_velocity(self, _module: Any, _args: Any, output: Any) -> None:
         """Hook of a denoiser, after it ran."""
         if not self.sites & {"velocity", "x0"}:
-            self._rows(len(_first(output)))  # also without a capture, rows that no branch explains end the run
+            self._rows(len(first_of(output)))  # also without a capture, rows that no branch explains end the run
             return
-        velocity_BCFHW = self._family.velocity_of(_first(output), self._layout.latent)
+        velocity_BCFHW = self._family.velocity_of(first_of(output), self._layout.latent)
         for row, recorder, branch in self._rows(len(velocity_BCFHW)):
             velocity = velocity_BCFHW[row]
             recorder.record(self.clock.address(branch, None, "velocity"), velocity)
@@ -137,11 +137,11 @@ class Watch:
             if clock.expert is not None:
                 for _, recorder in self._recorded:
                     recorder.mark_step(clock.step, clock.expert, sigma, timestep)
-            if clock.step == self._layout.steps - 1:
+            if clock.step == self._layout.running[-1]:
                 self._note_latents(clock.step + 1, latents)
             clock.advance()
             if self._on_step is not None:
-                self._on_step(clock.step, self._layout.steps)
+                self._on_step(clock.step - self._layout.first, len(self._layout.running))
 
         return after
 
@@ -175,17 +175,7 @@ class Watch:
         return {**own, address(None, None, "x0.guided"): guided}
 
     def _record_tokens(self, number: int, kind: Stack, site: str, values: torch.Tensor) -> None:
-        grid = self._layout.tokens
-        try:
-            frames_BFNC = kind.frames(values, grid)
-        except EinopsError:
-            address, channels = self.clock.address(None, number, site), self._layout.channels
-            raise UnexpectedVisit(
-                f"the run came with another shape than planned to {address}; got {tuple(values.shape)}, allowed "
-                f"{len(self.clock.rows)} rows of {prod(grid)} tokens and {channels} channels; correct the adapter's "
-                f"grid, or the fold and text of its stack",
-                (address,),
-            ) from None
+        frames_BFNC = frames_of(values, kind, number, site, self._layout, self.clock)
         for row, recorder, branch in self._rows(frames_BFNC.shape[0]):
             recorder.record(self.clock.address(branch, number, site), frames_BFNC[row])
 
@@ -213,21 +203,9 @@ class Watch:
 
     def _rows(self, rows: int) -> list[tuple[int, Recorder, str]]:
         """Every row of a batch that is recorded, with its recorder and branch."""
-        if rows != len(self.clock.rows):
-            known = ", ".join(f"{branch} of sample {sample}" for branch, sample in self.clock.rows)
-            at = self.clock.address(None, None, "velocity")
-            raise UnexpectedVisit(
-                f"the batch does not fit the branches at {at}; got {rows} rows, "
-                f"allowed {len(self.clock.rows)} ({known}); generate one video at a time, or trace a batch of requests"
-            )
+        self.clock.check_rows(rows)
         every = enumerate(self.clock.rows)
         return [(row, one, branch) for row, (branch, sample) in every if (one := self._recorders[sample]) is not None]
-
-
-def _first(output: Any) -> torch.Tensor:
-    """The first item of a tuple or model output, or the tensor itself."""
-    values: torch.Tensor = output if isinstance(output, torch.Tensor) else output[0]
-    return values
 
 
 def _number(timestep: Any) -> Any:

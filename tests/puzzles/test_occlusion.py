@@ -48,7 +48,7 @@ def test_a_variant_draws_from_its_own_colours_lanes_and_screens(seed: int, varia
     narrowest, widest = SCREEN_WIDTHS["wide" if variant == "wide" else "plain"][motion.speed]
     assert narrowest <= motion.screen[1] - motion.screen[0] <= widest
     assert (motion.lane in HELD_OUT_LANES) == (variant == "lane")
-    assert 8 <= motion.lane <= 56
+    assert 4 <= motion.lane <= 60
     assert (motion.lane % 4, motion.start % 4, motion.screen[0] % 2, motion.screen[1] % 2) == (0, 0, 0, 0)
     assert (motion.colour == "yellow") == (variant == "yellow")
     assert motion.colour in COLOURS

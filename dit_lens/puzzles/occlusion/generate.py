@@ -47,7 +47,7 @@ VARIANTS: dict[str, Split] = {
 }
 
 _STARTS = (4, 8, 12)
-_LANES = range(2 * RADIUS, PICTURE_PIXELS - 2 * RADIUS + 1, 4)  # half a latent token apart, none at the picture's edge
+_LANES = range(RADIUS, PICTURE_PIXELS - RADIUS + 1, 4)  # half a latent token apart, as the starts are
 _STREAM = 0x6F63636C  # keeps this task's draws apart from those of other tasks with the same seed
 _OUT_BY = {"plain": FRAMES - 3, "wide": FRAMES - 2}  # a wide screen leaves the slow ball only the last two frames
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -13,6 +14,9 @@ from anatomy.figures import FIGURES, draw_all
 from anatomy.found import NAMES, read_found
 from anatomy.page import TEMPLATE, render, write_page
 from anatomy.parts import PARTS
+from dit_lens.tiny import WEIGHTS
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def save(found: dict[str, Any], folder: Path) -> Path:
@@ -111,3 +115,20 @@ def test_parts_of_two_models_or_conditions_make_no_page(
     found["energy"] = {**energy, **changed}
     with pytest.raises(ValueError, match=f"^the page cannot be written from found; {said}; measure all parts alike"):
         read_found(save(found, tmp_path / "found"))
+
+
+def test_the_page_in_the_repository_is_that_of_its_measurements() -> None:
+    found = read_found(DOCS / "tiny-wan")
+    assert (DOCS / "tiny-wan.md").read_text(encoding="utf-8") == render(found, TEMPLATE.read_text(encoding="utf-8"))
+    assert all((DOCS / "images" / f"tiny-wan-{name}.png").exists() for name in FIGURES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_measurements_in_the_repository_are_of_the_shipped_weights(name: str) -> None:
+    part = json.loads((DOCS / "tiny-wan" / f"{name}.json").read_text(encoding="utf-8"))
+    hashes = {
+        path.relative_to(WEIGHTS).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in WEIGHTS.glob("*/*.safetensors")
+    }
+    assert part["weights"]["weights_sha256"] == hashes, "the weights are new: run `make anatomy`"
+    assert not re.search(r"/(home|root|work|tmp|Users)/", json.dumps(part))

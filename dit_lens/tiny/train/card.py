@@ -93,8 +93,6 @@ def _training(name: str, recipe: Recipe) -> str:
         words.append(
             f"After the shared part {share:.0%} of a batch comes from {task} alone, which takes longest to learn."
         )
-    if denoiser.top_share:
-        words.append(f"Of the levels of `high`, {denoiser.top_share:.0%} are drawn from the top, sigma 0.978 and more.")
     if denoiser.changing_weight != 1:
         words.append(f"An error weighs {denoiser.changing_weight:g} times as much where the clip changes.")
     return "\n".join(words)

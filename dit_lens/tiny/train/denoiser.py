@@ -35,7 +35,6 @@ __all__ = ["BOUNDARY", "Check", "DenoiserRecipe", "Part", "Prompts", "build_deno
 
 BOUNDARY = 0.9
 SHIFT = 5.0
-_TOP = 0.9
 _CHANGING = 0.5  # standard deviations of a latent, the mean over its channels, between its frames
 Part = Literal["shared", "high", "low"]
 Check = Callable[[Part, WanTransformer3DModel], dict[str, float]]
@@ -46,8 +45,7 @@ class DenoiserRecipe:
     """Everything that decides the weights of the experts.
 
     ``focus`` names a task and how much of a batch is drawn from it alone once the shared part is done: what takes
-    longest to learn. ``top_share`` of the levels of the high part lie at its top (sigma from 0.978 up), where nothing
-    tells several right answers apart; an error weighs ``changing_weight`` where the clip changes, 1 elsewhere.
+    longest to learn. An error weighs ``changing_weight`` where the clip changes, 1 elsewhere.
     """
 
     seed: int = 0
@@ -64,7 +62,6 @@ class DenoiserRecipe:
     prompt_dropout: float = 0.1
     focus: Focus | None = ("occlusion", 0.4)
     shares: Shares = SHARES
-    top_share: float = 0.0
     changing_weight: float = 1.0
     expert_warmup: int = 0
     save_every: int = 100
@@ -124,14 +121,12 @@ def first_frame_mask(z_BZfhw: torch.Tensor) -> torch.Tensor:
     return mask_BMfhw
 
 
-def draw_sigma(rng: np.random.Generator, part: Part, recipe: DenoiserRecipe) -> torch.Tensor:
+def draw_sigma(rng: np.random.Generator, part: Part, count: int, high_share: float) -> torch.Tensor:
     """Noise levels along the shift-5 curve ``s = 5 u / (1 + 4 u)``, within the range of the part."""
-    count, edge = recipe.batch, BOUNDARY / (SHIFT - (SHIFT - 1) * BOUNDARY)
-    share = {"shared": recipe.high_share, "high": 1.0, "low": 0.0}[part]
+    edge = BOUNDARY / (SHIFT - (SHIFT - 1) * BOUNDARY)
+    share = {"shared": high_share, "high": 1.0, "low": 0.0}[part]
     above = rng.random(count) < share
     u = np.where(above, rng.uniform(edge, 1, count), rng.uniform(0, edge, count))
-    if part == "high" and recipe.top_share:
-        u = np.where(rng.random(count) < recipe.top_share, rng.uniform(_TOP, 1, count), u)
     return torch.from_numpy(SHIFT * u / (1 + (SHIFT - 1) * u)).float()
 
 
@@ -192,7 +187,7 @@ class Trainer:
         focus = None if self.part == "shared" else recipe.focus
         *latents, prompts = self.data.batch(rng, recipe.batch, files, focus)
         clip, condition = ((z.to(self.device) - self.mean) / self.std for z in latents)
-        sigma_B = draw_sigma(rng, self.part, recipe).to(self.device)
+        sigma_B = draw_sigma(rng, self.part, recipe.batch, recipe.high_share).to(self.device)
         noise = torch.from_numpy(rng.standard_normal(clip.shape, dtype=np.float32)).to(self.device)
         sigma = sigma_B.view(-1, 1, 1, 1, 1)
         x_BZfhw = (1 - sigma) * clip + sigma * noise

@@ -91,14 +91,13 @@ RECIPES: dict[str, Recipe] = {
         ),
         DenoiserRecipe(
             seed=1,
-            steps=(("high", 800), ("low", 640)),
+            steps=(("low", 640),),
             files=4,
             first_files=4,
             muon_lr=2e-3,
             adam_lr=6e-4,
             focus=None,
             shares=_FURTHER_SHARES,
-            top_share=0.3,
             changing_weight=4.0,
             expert_warmup=50,
         ),
@@ -119,11 +118,11 @@ RECIPES: dict[str, Recipe] = {
 RECIPES["quick-further"] = replace(
     RECIPES["quick"],
     autoencoder=replace(RECIPES["quick"].autoencoder, stages=((2, 1, 5),), encoder_steps=0),
-    denoiser=replace(RECIPES["quick"].denoiser, steps=(("high", 2), ("low", 2))),
+    denoiser=replace(RECIPES["quick"].denoiser, steps=(("low", 2),)),
     further=True,
 )
-"""``shipped`` and, after it, ``further`` made the weights in this package; the quick ones run every stage in a minute
-or two and learn nothing."""
+"""``shipped`` made the weights in this package; ``further`` goes on from them with the decoder and the low expert,
+which draw what the high one has decided; the quick ones run every stage in a minute or two and learn nothing."""
 
 
 def train(folder: Path, recipe: str = "shipped", device: str = "cpu", progress: Progress | None = None) -> Path:

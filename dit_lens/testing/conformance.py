@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import numpy as np
 import xarray as xr
@@ -96,7 +96,7 @@ class _Checker:
         again = self._cls.Params.model_validate_json(made.model_dump_json())
         if again != made:
             self._refuse("params", f"{made!r} that JSON turns into {again!r}", "parameters that JSON can hold")
-        self._probe = build_probe(self._cls, self._given)
+        self._probe = cast("Probe", build_probe(self._cls, self._given))
 
     def captures(self, folder: Path) -> None:
         """There is at least one capture, and each can be written on the command line."""

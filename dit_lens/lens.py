@@ -9,9 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +23,15 @@ from dit_lens.edits.edit import Edit
 from dit_lens.edits.start import Start
 from dit_lens.engine.arrays import array_specs, coordinates
 from dit_lens.engine.batch import Batch
-from dit_lens.engine.course import PLAIN, Course, PlannedCourse, plan_course, read_course
+from dit_lens.engine.course import (
+    PLAIN,
+    Course,
+    Departures,
+    Further,
+    PlannedCourse,
+    plan_course,
+    read_course,
+)
 from dit_lens.engine.disk import DiskGuard, check_free, planned_bytes, read_budget, refuse_over_budget, taken_bytes
 from dit_lens.engine.errors import BadRequest
 from dit_lens.engine.layout import Layout
@@ -32,10 +39,10 @@ from dit_lens.engine.naming import check_notes, naming_default_ids
 from dit_lens.engine.plan import check_request, plan_layout, plan_size
 from dit_lens.engine.recording import Recording
 from dit_lens.engine.run import Outcome, decode, run_edited, run_plain, run_traced
-from dit_lens.engine.solver import finds_clean
-from dit_lens.engine.traceable import check_attention, check_pipeline
+from dit_lens.engine.traceable import check_attention, check_pipeline, check_sites
 from dit_lens.generation import Generation, Result, Size
 from dit_lens.manifest import request_manifest, run_manifest
+from dit_lens.origin import Origin, name_of
 from dit_lens.weights import Weights
 from dit_lens_stores import Store, TraceWriter, check_trace_id, create_store
 
@@ -47,30 +54,6 @@ __all__ = ["Generation", "Lens", "Origin", "Result"]
 
 _NO_SIZE = Size(1, 1, 1)
 """Of a batch without requests, which is refused."""
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a pipeline came from, as far as it is known.
-
-    Attributes
-    ----------
-    model : str
-        Name, Hub id or folder name; never a path.
-    folder : pathlib.Path or None
-        Local folder that the weights have just been loaded from.
-    licence : str or None
-    size : Size or None
-        The size that the model was made for.
-    revision : str or None
-        Commit of the repository on the Hub.
-    """
-
-    model: str
-    folder: Path | None = None
-    licence: str | None = None
-    size: Size | None = None
-    revision: str | None = None
 
 
 class Lens:
@@ -100,7 +83,7 @@ class Lens:
     def __init__(self, pipeline: Any, origin: Origin | None = None) -> None:
         self.family: Family = family_of(pipeline)
         self.pipeline = pipeline
-        self.origin = origin or Origin(_name_of(pipeline))
+        self.origin = origin or Origin(name_of(pipeline))
         self._weights = Weights(pipeline, self.origin.folder)
 
     def generate(
@@ -143,18 +126,15 @@ class Lens:
         MissedEdit
             If an edit did not come to an address, or the pipeline undid it.
         """
-        course = {"edits": edits, "resets": resets, "start": start, "stop_after": stop_after}
-        return self.generate_batch([request], **course, decode=decode)[0]  # type: ignore[arg-type]
+        course = Departures(edits=edits, resets=resets, start=start, stop_after=stop_after)
+        return self.generate_batch([request], decode=decode, **course)[0]
 
     def generate_batch(
         self,
         requests: Sequence[Generation],
         *,
-        edits: Iterable[Edit | str] = (),
-        resets: Iterable[int] = (),
-        start: Start | str | None = None,
-        stop_after: int | None = None,
         decode: bool | None = None,
+        **course: Unpack[Departures],
     ) -> tuple[Result, ...]:
         """Run several requests in one call of the pipeline; a row is not bit-equal to the same request alone.
 
@@ -162,7 +142,7 @@ class Lens:
         ----------
         requests : sequence of Generation
             Alike in all but prompt, negative prompt and seed.
-        edits, resets, start, stop_after, decode
+        decode, **course
             See ``generate``; every row is edited.
 
         Returns
@@ -175,13 +155,13 @@ class Lens:
         BadRequest
             If the model cannot run them, or not together; further as ``generate``.
         """
-        requests, course = tuple(requests), read_course(edits, resets, start, stop_after)
+        requests, departs = tuple(requests), read_course(**course)
         sizes = [self.check(request) for request in requests]
         batch = Batch(requests, sizes[0] if sizes else _NO_SIZE)
-        if course.plain:
+        if departs.plain:
             out = run_plain(self.pipeline, self.family, batch, self._decodes(decode))
         else:
-            layout, planned = self._plan_course(requests[0], course, len(requests))
+            layout, planned = self._plan_course(requests[0], departs, len(requests))
             out = run_edited(self.pipeline, self.family, batch, layout, planned, self._decodes(decode))
         rows = zip(out.latents, out.videos, strict=True)
         return tuple(Result(latents, video, None, None, out.seconds, resets=out.resets) for latents, video in rows)
@@ -273,10 +253,6 @@ class Lens:
         captures: Iterable[Capture | str],
         out: str | Path | Store,
         *,
-        edits: Iterable[Edit | str] = (),
-        resets: Iterable[int] = (),
-        start: Start | str | None = None,
-        stop_after: int | None = None,
         trace_ids: Sequence[str] | None = None,
         on_step: Callable[[int, int], None] | None = None,
         decode: bool | None = None,
@@ -284,6 +260,7 @@ class Lens:
         budget: int | str | None = None,
         only: Sequence[int] | None = None,
         resume: bool = True,
+        **course: Unpack[Departures],
     ) -> tuple[Result, ...]:
         """Run several requests in one call of the pipeline, and record each row as a trace of its own.
 
@@ -293,7 +270,7 @@ class Lens:
         ----------
         requests : sequence of Generation
             Alike in all but prompt, negative prompt and seed.
-        captures, out, edits, resets, start, stop_after, on_step, decode, notes, budget, resume
+        captures, out, on_step, decode, notes, budget, resume, **course
             See ``trace``; the budget is that of all rows together, and every row is edited.
         trace_ids : sequence of str, optional
         only : sequence of int, optional
@@ -309,13 +286,13 @@ class Lens:
             If the requests cannot run together; further as ``trace``.
         """
         captures, requests = read_captures(captures), tuple(requests)
-        course = read_course(edits, resets, start, stop_after)
+        departs = read_course(**course)
         sizes = [self.check(request) for request in requests]
         batch = Batch(requests, sizes[0] if sizes else _NO_SIZE)
-        size, layout, resolved = self._plan(requests[0], captures, course, len(requests))
+        size, layout, resolved = self.plan(requests[0], captures, batch=len(requests), **departs.limits)
         batch.arguments(self.pipeline, self.family)  # embeddings that cannot serve the batch are refused here
-        ids = self._trace_ids(requests, trace_ids, course)
-        planned_course = PLAIN if course.plain else self._plan_course(requests[0], course, len(requests))[1]
+        ids = self._trace_ids(requests, trace_ids, departs)
+        planned_course = PLAIN if departs.plain else self._plan_course(requests[0], departs, len(requests))[1]
         wanted = _rows(only, len(requests))
         arrays = array_specs(resolved, layout, self._decodes(decode))
         planned = planned_bytes(arrays) * len(wanted)
@@ -396,11 +373,8 @@ class Lens:
         request: Generation,
         captures: Iterable[Capture | str],
         *,
-        edits: Iterable[Edit | str] = (),
-        resets: Iterable[int] = (),
-        start: Start | str | None = None,
-        stop_after: int | None = None,
         batch: int = 1,
+        **course: Unpack[Departures],
     ) -> tuple[Size, Layout, tuple[Resolved, ...]]:
         """Check a trace without running it: the size, the layout of the run, and what every capture selects.
 
@@ -408,22 +382,33 @@ class Lens:
         ------
         UnknownCapture, BadSelection, BadRequest, BadEdit, Untraceable
         """
-        course = read_course(edits, resets, start, stop_after)
-        planned = self._plan(request, read_captures(captures), course, batch)
-        if not course.plain:
-            self._plan_course(request, course, batch)
-        return planned
+        read, departs = read_captures(captures), read_course(**course)
+        check_pipeline(self.pipeline, self.family)
+        size = self.check(request)
+        check_sites(self.pipeline, self.family, read)
+        check_attention(self.pipeline, self.family, {capture.site for capture in read})
+        layout = departs.limit(
+            plan_layout(self.pipeline, self.family, request, size, batch), self.pipeline, self.family, request
+        )
+        if departs.edits or departs.resets:
+            self._plan_course(request, departs, batch)
+        return size, layout, tuple(capture.resolve(layout) for capture in read)
 
     def plan_edits(
-        self,
-        request: Generation,
-        edits: Iterable[Edit | str] = (),
-        *,
-        resets: Iterable[int] = (),
-        start: Start | str | None = None,
-        stop_after: int | None = None,
+        self, request: Generation, edits: Iterable[Edit | str] = (), **further: Unpack[Further]
     ) -> PlannedCourse:
         """Check edits without running them; what comes back prints what will be done, in words.
+
+        Parameters
+        ----------
+        request : Generation
+        edits : iterable of Edit or str
+        **further
+            ``resets``, ``start`` and ``stop_after``, see ``generate``.
+
+        Returns
+        -------
+        PlannedCourse
 
         Raises
         ------
@@ -434,26 +419,13 @@ class Lens:
         >>> print(lens.plan_edits(request, ["block.out:zero[step=0,layer=2:5]"]))  # doctest: +SKIP
         step 0, cond+uncond, layers 2-4, 320 of the tokens: replace by zeros (block.out)
         """
-        return self._plan_course(request, read_course(edits, resets, start, stop_after), 1)[1]
-
-    def _plan(
-        self, request: Generation, captures: tuple[Capture, ...], course: Course, batch: int
-    ) -> tuple[Size, Layout, tuple[Resolved, ...]]:
-        check_pipeline(self.pipeline, self.family)
-        size = self.check(request)
-        self._check_sites(captures)
-        check_attention(self.pipeline, self.family, {capture.site for capture in captures})
-        layout = self._layout(request, size, course, batch)
-        return size, layout, tuple(capture.resolve(layout) for capture in captures)
+        return self._plan_course(request, read_course(edits, **further), 1)[1]
 
     def _plan_course(self, request: Generation, course: Course, batch: int) -> tuple[Layout, PlannedCourse]:
         check_pipeline(self.pipeline, self.family)
-        layout = self._layout(request, self.check(request), course, batch)
-        return layout, plan_course(course, self.pipeline, self.family, request, layout, lambda: self.identity)
-
-    def _layout(self, request: Generation, size: Size, course: Course, batch: int) -> Layout:
-        layout = plan_layout(self.pipeline, self.family, request, size, batch)
-        return course.limit(layout, self.pipeline, self.family, request)
+        layout = plan_layout(self.pipeline, self.family, request, self.check(request), batch)
+        limited = course.limit(layout, self.pipeline, self.family, request)
+        return limited, plan_course(course, self.pipeline, self.family, request, limited, lambda: self.identity)
 
     def _facts(
         self, request: Generation, size: Size, layout: Layout, captures: Sequence[Resolved], course: PlannedCourse
@@ -527,22 +499,6 @@ class Lens:
             **self._weights.identity(),
         }
 
-    def _check_sites(self, captures: Iterable[Capture]) -> None:
-        for capture in captures:
-            if capture.site.startswith("x0") and self.family.preconditioned:
-                raise BadRequest(
-                    f"capture '{capture}' needs a denoiser that returns a velocity; got {self.family.name}, whose "
-                    "pipeline mixes the output with the latent, allowed families that do not; leave x0 out"
-                )
-            scheduler = self.pipeline.scheduler
-            if capture.site.startswith("x0") and not finds_clean(scheduler):
-                raise BadRequest(
-                    f"capture '{capture}' needs a scheduler with a formula for the clean latent; got "
-                    f"{type(scheduler).__name__} with prediction_type {scheduler.config.get('prediction_type')!r}, "
-                    "allowed FlowMatch schedulers, prediction_type='flow_prediction', and those of DDPM, DDIM, "
-                    "DPM-Solver and Euler (not with flow sigmas, nor for noise told from noise alone); leave x0 out"
-                )
-
     def __repr__(self) -> str:
         experts = ", ".join(self.family.denoisers(self.pipeline))
         return f"Lens({self.origin.model!r}, family {self.family.name!r}, experts {experts})"
@@ -556,9 +512,3 @@ def _rows(only: Sequence[int] | None, count: int) -> tuple[int, ...]:
             f"{count - 1}, each once; name rows of the batch"
         )
     return rows
-
-
-def _name_of(pipeline: Any) -> str:
-    """The Hub id or the folder's own name, if the pipeline was loaded from one; otherwise its class."""
-    name = str(pipeline.config.get("_name_or_path") or type(pipeline).__name__)
-    return Path(name).name if Path(name).is_absolute() or name.startswith(".") else name

@@ -7,12 +7,14 @@ a function; the manifest keeps their hash.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from dit_lens.engine.errors import BadEdit
 from dit_lens.facts import fact
 
 if TYPE_CHECKING:
@@ -117,6 +119,14 @@ class Stored:
     def __post_init__(self) -> None:
         object.__setattr__(self, "store", path_text(self.store))
         object.__setattr__(self, "shift", tuple(self.shift))
+        for name in ("step", "layer"):
+            value: object = getattr(self, name)
+            if (isinstance(value, str) and _NUMBER.fullmatch(value)) or value is None or isinstance(value, int):
+                continue
+            raise BadEdit(
+                f"the source of an edit has no such {name}; got {value!r}, allowed a number, or text as in '+1'; write "
+                f"{name}=3"
+            )
 
     def __str__(self) -> str:
         named = [f"{name}={getattr(self, name)}" for name in self.MAPPED if getattr(self, name) is not None]
@@ -199,6 +209,7 @@ class Function:
         return f"function({getattr(self.function, '__name__', type(self.function).__name__)})"
 
 
+_NUMBER = re.compile(r"[+-]?\d+")
 Source = Constant | Noise | Stored | File | Values | Function
 """Every kind of source."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypedDict
 
 from dit_lens.adapters.family import Family
 from dit_lens.edits.edit import Edit
@@ -17,7 +17,21 @@ from dit_lens.engine.layout import Layout
 from dit_lens.engine.starting import Beginning, load_start
 from dit_lens.generation import Generation
 
-__all__ = ["PLAIN", "Course", "PlannedCourse", "plan_course", "read_course"]
+__all__ = ["PLAIN", "Course", "Departures", "Further", "PlannedCourse", "plan_course", "read_course"]
+
+
+class Further(TypedDict, total=False):
+    """How a run may depart from the plain one beside its edits, as arguments of a call; see ``Lens.generate``."""
+
+    resets: Iterable[int]
+    start: Start | str | None
+    stop_after: int | None
+
+
+class Departures(Further, total=False):
+    """All of it."""
+
+    edits: Iterable[Edit | str]
 
 
 @dataclass(frozen=True)
@@ -48,6 +62,11 @@ class Course:
     def plain(self) -> bool:
         """Whether it does not depart at all."""
         return self == Course()
+
+    @property
+    def limits(self) -> Departures:
+        """Where it starts and ends, as arguments of a call."""
+        return {"start": self.start, "stop_after": self.stop_after}
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -102,7 +121,7 @@ def read_course(
     >>> [edit.op for edit in read_course("block.out:zero[layer=1]").edits]
     ['zero']
     """
-    listed = [edits] if isinstance(edits, (Edit, str)) else list(edits)
+    listed = list(edits) if isinstance(edits, Iterable) and not isinstance(edits, str) else [edits]
     for edit in listed:
         if not isinstance(edit, (Edit, str)):
             raise BadEdit(

@@ -11,10 +11,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from dit_lens.adapters.family import Family
+from dit_lens.captures import Capture
 from dit_lens.engine.attention import check_backend
-from dit_lens.engine.errors import Untraceable
+from dit_lens.engine.errors import BadRequest, Untraceable
+from dit_lens.engine.solver import finds_clean
 
-__all__ = ["check_attention", "check_pipeline"]
+__all__ = ["check_attention", "check_pipeline", "check_sites"]
 
 _HARMLESS = (
     "group_offloading",
@@ -91,6 +93,29 @@ def check_attention(pipeline: Any, family: Family, sites: Iterable[str]) -> None
             for part, inside in stack.inside.items():
                 if wanted.intersection(stack.heads_of(part)):
                     check_backend(stack.part(layer, part), f"{expert}.{path}.{inside}")
+
+
+def check_sites(pipeline: Any, family: Family, captures: Iterable[Capture]) -> None:
+    """Refuse captures of a clean latent where none follows from what the denoiser returns.
+
+    Raises
+    ------
+    BadRequest
+    """
+    for capture in captures:
+        if capture.site.startswith("x0") and family.preconditioned:
+            raise BadRequest(
+                f"capture '{capture}' needs a denoiser that returns a velocity; got {family.name}, whose "
+                "pipeline mixes the output with the latent, allowed families that do not; leave x0 out"
+            )
+        if capture.site.startswith("x0") and not finds_clean(pipeline.scheduler):
+            raise BadRequest(
+                f"capture '{capture}' needs a scheduler with a formula for the clean latent; got "
+                f"{type(pipeline.scheduler).__name__} with prediction_type "
+                f"{pipeline.scheduler.config.get('prediction_type')!r}, "
+                "allowed FlowMatch schedulers, prediction_type='flow_prediction', and those of DDPM, DDIM, "
+                "DPM-Solver and Euler (not with flow sigmas, nor for noise told from noise alone); leave x0 out"
+            )
 
 
 def _diffusers_hooks(denoiser: Any) -> Iterator[tuple[str, str]]:

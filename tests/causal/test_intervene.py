@@ -189,7 +189,7 @@ def test_seeds_of_a_puzzle_are_no_further_puzzles():
 
 def test_differences_are_paired_before_they_are_averaged():
     """What puzzles differ in is the same in both conditions, and is gone."""
-    base = np.linspace(0, 0.8, 12)[:, None, None]
+    base = np.linspace(0, 0.8, 400)[:, None, None]
     apart = over_puzzles(table(base + 0.1), repeats=("noise_seed",))
     paired = over_puzzles(table(base + 0.1) - table(base), DIFFERENCES, ("noise_seed",))
     assert float(paired["mean"]) == pytest.approx(0.1)

@@ -10,12 +10,13 @@ from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
 from dit_lens.causal import Unit
 from dit_lens.errors import BadParams, BadSelection
 from dit_lens.testing import check_probe
-from dit_lens.testing.pipeline import SMALL_CONDITION, small_lens
+from dit_lens.testing.pipeline import small_lens
 from dit_lens_probes.noise import NoiseProbe
 from dit_lens_probes.noise.injected import Clean, draw_noise, edits_of, noised
 from dit_lens_probes.noise.sweep import Place
 from dit_lens_stores import open_store
 
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 FEW = {"at": "step", "kind": "dose", "noise_seeds": 1, "steps": "2"}
 MEASURED = ("score", "solved", "final_distance", "latent_distance", "x0_distance", "layer_distance")
 
@@ -26,7 +27,7 @@ def one(variable, **at):
     return chosen.isel({dim: 0 for dim in ("question", "seed", "noise_seed") if dim in chosen.dims}).values
 
 
-def test_every_control_is_in_the_result(swept):
+def test_every_control_is_in_the_result(swept, scored):
     kinds = [control.split(": ") for control in swept.attrs["controls"]]
     assert [kind for kind, _ in kinds] == [
         "clean",
@@ -36,21 +37,23 @@ def test_every_control_is_in_the_result(swept):
         "reset of the solver",
         "reset of the solver",
     ]
-    assert all(bool(swept[name].notnull().all()) for _, name in kinds)
+    assert all(bool(scored[name].notnull().all()) for name in ("clean_score", "score_at_step", "control_score_at_step"))
     assert swept["sham_identical"].values.all()
     assert swept["late_start_identical"].values.all()
-    assert float(swept["floor"].values[0]) == pytest.approx(0.1)
+    assert float(scored["floor"].values[0]) == pytest.approx(0.1)
+    effect = one(scored["score_at_step"] - scored["control_score_at_step"], kind="dose", level="state")
+    assert scored["effect_at_step_mean"].values.ravel() == pytest.approx(effect)
     for at in ("step", "frame"):
-        for name in MEASURED:
+        for name in MEASURED[2:]:
             assert swept[f"{name}_at_{at}"].notnull().all()
             assert swept[f"control_{name}_at_{at}"].notnull().all()
 
 
 def test_the_result_says_what_it_is_of(swept):
     assert swept.attrs["probe"] == "noise"
-    assert swept.attrs["questions"] == ["In-Domain/maze-plain/00000"]
+    assert swept.attrs["questions"] == ["red"]
     assert swept.attrs["solver_resets"] == "before every step with noise in the state"
-    assert "state:replace:dose[step=S,frame=0+3]" in swept.attrs["edits"]
+    assert "state:replace:dose[step=S,frame=3]" in swept.attrs["edits"]
     assert '"weights_sha256"' in swept.attrs["settings"]
     assert list(swept["expert"].values) == ["transformer", "transformer", "transformer_2"]
     assert swept["sigma"].dims == ("step",)
@@ -77,24 +80,22 @@ def test_nothing_differs_before_the_noise_is_put_in(swept, ask):
 
 
 def test_noise_of_no_dose_changes_no_bit(ask):
-    result = ask(strength=0, at="step+frame", level="state+view", noise_seeds=1, frames="1")
-    for at in ("step", "frame"):
-        assert not result[f"dose_at_{at}"].values.any()
-        assert not any(result[f"{name}_distance_at_{at}"].values.any() for name in ("final", "x0", "latent", "layer"))
-        assert not result[f"control_final_distance_at_{at}"].values.any()
+    result = ask(strength=0, at="cell", level="state+view", noise_seeds=1, frames="1", steps="2")
+    assert not result["dose_at_cell"].values.any()
+    assert not any(result[f"{name}_distance_at_cell"].values.any() for name in ("final", "x0", "latent", "layer"))
+    assert not result["control_final_distance_at_cell"].values.any()
 
 
-def test_noise_in_a_frame_changes_that_frame_alone(small, mazes, tmp_path):
-    unit = Unit(mazes[0], 0)
-    request = SMALL_CONDITION.request(unit.question, unit.seed)
-    small.trace(request, ["latent", "x0.guided"], tmp_path / "a.zarr", trace_id="a", decode=False)
+def test_noise_in_a_frame_changes_that_frame_alone(small, picture, smaller, tmp_path):
+    unit = Unit(picture, 0)
+    small.trace(smaller, ["latent", "x0.guided"], tmp_path / "a.zarr", trace_id="a", decode=False)
     clean = open_store(tmp_path / "a.zarr")["a"]
     latents, x0 = clean["latent.raw"], clean["x0.guided.raw"]
     sigma = float(latents.sel(step=2)["sigma"])
     known = {2: Clean(torch.tensor(latents.sel(step=2).values), torch.tensor(x0.sel(step=2).values), sigma)}
     noise = draw_noise(unit, 0, 2, known[2].latent_CFHW)
     edits, doses = edits_of("state", Place("cell", (2, 3), (2,), (3,)), {2: noised("dose", 1, known[2], noise)}, known)
-    small.trace(request, ["latent"], tmp_path / "b.zarr", trace_id="b", edits=edits, decode=False)
+    small.trace(smaller, ["latent"], tmp_path / "b.zarr", trace_id="b", edits=edits, decode=False)
     edited = open_store(tmp_path / "b.zarr")["b"]["latent.raw"]
     changed = (edited.values != latents.values).any(axis=(1, 3, 4))  # steps and frames
     np.testing.assert_array_equal(changed, [[False] * 5, [False] * 5, [False, False, False, True, False]])
@@ -119,14 +120,13 @@ def test_the_dose_is_what_the_latents_show(swept):
     assert paper[2] > later[2]
 
 
-def test_each_control_has_the_resets_of_its_noise(swept, small, mazes):
-    request = SMALL_CONDITION.request(mazes[0], 0)
-    plain = small.generate(request, decode=False).latents
+def test_each_control_has_the_resets_of_its_noise(swept, small, smaller):
+    plain = small.generate(smaller, decode=False).latents
     for step, resets in ((1, [1]), (2, [2])):
-        reset = small.generate(request, resets=resets, decode=False).latents
+        reset = small.generate(smaller, resets=resets, decode=False).latents
         distance = float((reset - plain).norm() / plain.norm())
         assert one(swept["control_final_distance_at_step"], level="state", step=step) == pytest.approx(distance)
-    every = small.generate(request, resets=[0, 1, 2], decode=False).latents
+    every = small.generate(smaller, resets=[0, 1, 2], decode=False).latents
     assert one(swept["control_final_distance_at_frame"], level="state", frame=3) == pytest.approx(
         float((every - plain).norm() / plain.norm())
     )
@@ -144,15 +144,15 @@ def test_a_solver_without_a_history_needs_no_other_control(ask):
     assert result["sham_identical"].values.all()
 
 
-def test_both_branches_see_the_same_noise(small, mazes):
-    unit, seen = Unit(mazes[0], 0), []
-    known = {1: Clean(torch.zeros(16, 5, 8, 8), torch.zeros(16, 5, 8, 8), 0.5)}
+def test_both_branches_see_the_same_noise(small, picture, smaller):
+    unit, seen = Unit(picture, 0), []
+    known = {1: Clean(torch.zeros(16, 5, 4, 4), torch.zeros(16, 5, 4, 4), 0.5)}
     noise = draw_noise(unit, 0, 1, known[1].latent_CFHW)
     edits, _ = edits_of("view", Place("step", (1,), (1,), tuple(range(5))), {1: noise}, known)
-    look = small.pipeline.transformer.register_forward_pre_hook(
-        lambda module, args, kwargs: seen.append(kwargs["hidden_states"][0, :16].clone()), with_kwargs=True
+    look = small.pipeline.transformer.patch_embedding.register_forward_hook(
+        lambda module, args, out: seen.append(args[0][0, :16].clone())
     )
-    small.generate(SMALL_CONDITION.request(mazes[0], 0), edits=edits, decode=False)
+    small.generate(smaller, edits=edits, decode=False)
     look.remove()
     assert len(seen) == 4  # two steps of this expert, two branches
     assert torch.equal(seen[2], noise)
@@ -207,15 +207,20 @@ def test_it_conforms():
     assert check_probe(NoiseProbe, params) == ("protocol", "params", "run", "resume", "draw")
 
 
-def test_figures_draw_everything(swept, ask):
-    figures = NoiseProbe().draw(swept)
-    assert sorted(figures) == ["injection_by_observation", "layers", "scores_at_frame", "scores_at_step"]
+def test_figures_draw_everything(swept, scored, ask):
+    assert sorted(NoiseProbe().draw(swept)) == [
+        "injection_by_observation",
+        "layers",
+        "scores_at_frame",
+        "scores_at_step",
+    ]
+    figures = NoiseProbe().draw(scored)
     axis = figures["scores_at_step"].axes[0]
     labels = axis.get_legend_handles_labels()[1]
     assert "clean run" in labels
     assert "nothing happens (floor)" in labels
-    assert "same resets, no noise (state)" in labels
+    assert "same resets, no noise" in labels
     assert any("transformer_2" in text.get_text() for text in axis.texts)  # where the experts switch
-    cells = ask(at="cell", kind="dose", noise_seeds=1, steps="0+2", frames="3", layers="none")
-    assert cells["score_at_cell"].sizes["step"] == 2
+    cells = ask(at="cell", kind="dose", noise_seeds=1, steps="2", frames="2+3", layers="none")
+    assert cells["final_distance_at_cell"].sizes["frame"] == 2
     assert sorted(NoiseProbe().draw(cells)) == ["scores_at_cell"]

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dit_lens.address import Address
     from dit_lens.captures import Capture, Selection
+    from dit_lens.causal.run import intervene
     from dit_lens.edits import Constant, Edit, File, Function, Mask, Noise, Start, Stored, Values
     from dit_lens.errors import DitLensError
     from dit_lens.generation import Generation, Result
@@ -49,6 +50,7 @@ __all__ = [
     "__version__",
     "analyze",
     "get_probe",
+    "intervene",
     "list_probes",
     "load",
     "open",
@@ -73,6 +75,7 @@ _HOMES = {
     "Values": "dit_lens.edits:Values",
     "analyze": "dit_lens.probing.run:analyze",
     "get_probe": "dit_lens.probing.registry:get_probe",
+    "intervene": "dit_lens.causal.run:intervene",
     "list_probes": "dit_lens.probing.registry:list_probes",
     "load": "dit_lens.models:load",
     "open": "dit_lens_stores:open_store",

@@ -13,17 +13,15 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-from dit_lens.bench.errors import BadBench, OtherBench
+from dit_lens.bench.errors import BadBench
 from dit_lens.bench.lock import Lock
 from dit_lens.bench.results import Result
+from dit_lens.bench.settings import keep_settings, refuse_other_settings
 
-__all__ = ["Journal", "write_file"]
+__all__ = ["Journal"]
 
 _SETTINGS, _RESULTS = "bench.json", "results.jsonl"
-_MAY_DIFFER = ("device", "experts", "git", "sigmas", "timesteps", "tokens", "versions")
-"""Noted, but not compared: they follow from what is, or may change a result by rounding alone."""
 
 
 class Journal:
@@ -78,7 +76,7 @@ class Journal:
         if (self.folder / _SETTINGS).is_file():
             self._read()
         else:
-            write_file(self.folder / _SETTINGS, json.dumps(self._settings, indent=1) + "\n")
+            keep_settings(self.folder / _SETTINGS, self._settings)
 
     def end(self) -> None:
         """Let others write."""
@@ -99,15 +97,8 @@ class Journal:
         self.results |= {(result.question, result.seed): result for result in results}
 
     def _read(self) -> None:
-        _refuse_other(self.folder, _read_settings(self.folder), self._settings)
+        refuse_other_settings(self.folder / _SETTINGS, self._settings)
         self.results = {(result.question, result.seed): result for result in _read_results(self.folder)}
-
-
-def write_file(path: Path, text: str) -> None:
-    """Write a file at once: whoever reads it sees it as it was, or whole."""
-    part = path.with_name(f".{path.name}.{uuid4().hex}.partial")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
 
 
 def _is_torn(file: Any) -> bool:
@@ -116,19 +107,6 @@ def _is_torn(file: Any) -> bool:
         return False
     file.seek(-1, os.SEEK_END)
     return bool(file.read(1) != b"\n")
-
-
-def _read_settings(folder: Path) -> dict[str, Any]:
-    try:
-        read = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
-    except ValueError:
-        read = None
-    if not isinstance(read, dict):
-        raise BadBench(
-            f"the settings of a benchmark cannot be read; got '{folder / _SETTINGS}', allowed what a benchmark wrote; "
-            f"choose another folder"
-        )
-    return read
 
 
 def _read_results(folder: Path) -> Iterable[Result]:
@@ -145,22 +123,3 @@ def _read_results(folder: Path) -> Iterable[Result]:
             raise BadBench(
                 f"line {number} of '{path}' is no result; got {error}, allowed what a benchmark wrote; remove the line"
             ) from error
-
-
-def _refuse_other(folder: Path, there: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Name the first difference; what is long is only said to differ. What only one of the two has differs as well."""
-    for name in dict.fromkeys([*wanted, *there]):
-        value, was = wanted.get(name), there.get(name)
-        if name in _MAY_DIFFER or value == was:
-            continue
-        shown = f"{name} {_short(value)}, allowed {_short(was)}"
-        if isinstance(value, (dict, list)) or isinstance(was, (dict, list)):
-            shown = f"another {name.removesuffix('_sha256')}, allowed the same"
-        raise OtherBench(
-            f"the benchmark in '{folder}' was begun with other settings; got {shown}; choose another folder, or remove "
-            f"it to begin again"
-        )
-
-
-def _short(value: object) -> str:
-    return repr(value) if isinstance(value, str) else str(value)

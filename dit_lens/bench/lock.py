@@ -1,4 +1,4 @@
-"""One process at a time writes to the folder of a benchmark: it holds a lock on the folder as long as it runs.
+"""One process at a time writes to the folder of a benchmark or a causal probe: it locks it for as long as it runs.
 
 The kernel gives the lock back when a process ends, however it ends. Where there are no such locks, on some file systems
 and on Windows, nothing is kept out.
@@ -19,6 +19,12 @@ __all__ = ["Lock"]
 class Lock:
     """The lock of a folder; given back by ``release``, or when nothing refers to it any more.
 
+    Parameters
+    ----------
+    folder : pathlib.Path
+    what : str
+        Goes on there, for the message.
+
     Raises
     ------
     BadBench
@@ -36,11 +42,11 @@ class Lock:
     >>> Lock(folder).release()
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, what: str = "benchmark") -> None:
         handle = lock_folder(folder)
         if handle is None:
             raise BadBench(
-                f"a benchmark cannot go on in '{folder}'; got one that is running there, allowed one at a time; wait "
+                f"a {what} cannot go on in '{folder}'; got one that is running there, allowed one at a time; wait "
                 f"until it ends, or choose another folder"
             )
         self.release = finalize(self, _close, handle)

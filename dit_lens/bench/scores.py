@@ -18,9 +18,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dit_lens.bench.errors import BadScores
-from dit_lens.bench.journal import write_file
 from dit_lens.bench.results import Result
 from dit_lens.bench.samples import plain_task, split_named
+from dit_lens.bench.written import write_file
 from dit_lens.puzzles.registry import TASKS
 
 __all__ = ["as_scores", "read_scores", "write_scores"]

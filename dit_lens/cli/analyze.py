@@ -17,9 +17,22 @@ from dit_lens.cli.progress import working_on
 from dit_lens.errors import close_match
 
 if TYPE_CHECKING:
-    from dit_lens.probing import Analysis, Probe
+    import xarray as xr
 
-__all__ = ["EXAMPLES", "AnalyzeOptions", "ResultRecord", "analyze", "analyze_one", "prepare_all", "show_result"]
+    from dit_lens.probing import Analysis, AnyProbe
+
+__all__ = [
+    "EXAMPLES",
+    "AnalyzeOptions",
+    "FigureFormat",
+    "ResultRecord",
+    "analyze",
+    "analyze_one",
+    "prepare_all",
+    "ready_probes",
+    "save_figures",
+    "show_result",
+]
 
 EXAMPLES = """Examples:
   dit-lens analyze runs/maze.zarr --probe energy --out runs/maze
@@ -74,7 +87,7 @@ def analyze(store: Path, /, *, options: Annotated[AnalyzeOptions, Parameter(name
         A store that `dit-lens trace` or `dit-lens demo` wrote.
     """
     check_out(options.out)
-    analyses = prepare_all(store, _ready(options.probe, options.set_), options)
+    analyses = prepare_all(store, ready_probes(options.probe, options.set_), options)
     records = [analyze_one(analysis, options.out, options.figures) for analysis in analyses]
     if options.json_:
         show_json({"store": str(store), "results": [record.model_dump(mode="json") for record in records]})
@@ -83,7 +96,7 @@ def analyze(store: Path, /, *, options: Annotated[AnalyzeOptions, Parameter(name
         show_result(record)
 
 
-def prepare_all(store: Path, probes: Sequence[Probe], options: AnalyzeOptions) -> list[Analysis]:
+def prepare_all(store: Path, probes: Sequence[AnyProbe], options: AnalyzeOptions) -> list[Analysis]:
     """Check every probe's place and traces before the first of them runs."""
     from dit_lens.probing import prepare
 
@@ -94,24 +107,31 @@ def prepare_all(store: Path, probes: Sequence[Probe], options: AnalyzeOptions) -
 
 def analyze_one(analysis: Analysis, out: Path, formats: Sequence[FigureFormat] = ("png",)) -> ResultRecord:
     """Run one probe, save its result to ``out/NAME.zarr`` and its figures beside it."""
-    from dit_lens.probing import draw_result, save_result
+    from dit_lens.probing import save_result
 
     probe, path = analysis.probe, check_result(out, analysis.probe.name, formats)
     with working_on(f"probe {probe.name} on {len(analysis.cuts)} traces") as report:
         result = analysis.run(progress=report)
     save_result(result, path)
+    return ResultRecord(
+        probe=probe.name,
+        version=probe.version,
+        result=str(path),
+        figures=save_figures(probe, result, out, formats),
+        traces=tuple(result.attrs["traces"]),
+    )
+
+
+def save_figures(probe: AnyProbe, result: xr.Dataset, out: Path, formats: Sequence[FigureFormat]) -> tuple[str, ...]:
+    """Draw a result into ``out/NAME-FIGURE.FORMAT``; returns the paths."""
+    from dit_lens.probing import draw_result
+
     figures = []
     for name, figure in draw_result(probe, result).items():
         for format_ in formats:
             figures.append(out / f"{probe.name}-{name}.{format_}")
             figure.savefig(figures[-1], dpi=150)
-    return ResultRecord(
-        probe=probe.name,
-        version=probe.version,
-        result=str(path),
-        figures=tuple(str(figure) for figure in figures),
-        traces=tuple(result.attrs["traces"]),
-    )
+    return tuple(str(figure) for figure in figures)
 
 
 def show_result(record: ResultRecord) -> None:
@@ -121,7 +141,7 @@ def show_result(record: ResultRecord) -> None:
         show_line(f"picture  {figure}")
 
 
-def _ready(names: Sequence[str], settings: Sequence[str]) -> list[Probe]:
+def ready_probes(names: Sequence[str], settings: Sequence[str]) -> list[AnyProbe]:
     """Find every probe and give it its parameters, before any of them runs."""
     from dit_lens.probing import get_probe, make_probe
 

@@ -128,7 +128,7 @@ def _check_table(path: Path) -> None:
 
 
 def _write_table(table: Table, out: Path) -> None:
-    from dit_lens.bench.journal import write_file
+    from dit_lens.bench.written import write_file
 
     out.mkdir(parents=True, exist_ok=True)
     write_file(out / "table.json", json.dumps(table.as_dict(), indent=1) + "\n")

@@ -13,7 +13,16 @@ from dit_lens.probing.errors import (
     UnknownProbe,
 )
 from dit_lens.probing.params import build_probe
-from dit_lens.probing.protocol import API_VERSION, Labels, Probe, State, reasons_against
+from dit_lens.probing.protocol import (
+    API_VERSION,
+    AnyProbe,
+    CausalProbe,
+    Labels,
+    Probe,
+    State,
+    is_causal,
+    reasons_against,
+)
 from dit_lens.probing.registry import ProbeRow, get_probe, list_probes, package_of
 from dit_lens.probing.results import check_free, is_result, load_result, save_result
 from dit_lens.probing.run import Analysis, analyze, captures_for, draw_result, make_probe, prepare
@@ -21,8 +30,10 @@ from dit_lens.probing.run import Analysis, analyze, captures_for, draw_result, m
 __all__ = [
     "API_VERSION",
     "Analysis",
+    "AnyProbe",
     "BadParams",
     "BrokenProbe",
+    "CausalProbe",
     "Labels",
     "MissingCapture",
     "NonConformingProbe",
@@ -41,6 +52,7 @@ __all__ = [
     "check_free",
     "draw_result",
     "get_probe",
+    "is_causal",
     "is_result",
     "list_probes",
     "load_result",

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from dit_lens.probing.errors import ProbeFailed
-from dit_lens.probing.protocol import Probe
+from dit_lens.probing.protocol import AnyProbe
 from dit_lens.probing.registry import one_line, package_of
 from dit_lens_stores.errors import DitLensError
 
@@ -14,12 +14,12 @@ __all__ = ["blame", "who"]
 
 
 @contextmanager
-def blame(probe: Probe, method: str, trace_id: str = "", place: Mapping[str, int] | None = None) -> Iterator[None]:
+def blame(probe: AnyProbe, method: str, trace_id: str = "", place: Mapping[str, int] | None = None) -> Iterator[None]:
     """Name the probe and its package when its own code raises; errors of dit-lens pass as they are.
 
     Parameters
     ----------
-    probe : Probe
+    probe : Probe or CausalProbe
     method : str
         Which of its methods runs.
     trace_id : str
@@ -52,7 +52,7 @@ def blame(probe: Probe, method: str, trace_id: str = "", place: Mapping[str, int
         raise ProbeFailed(f"{who(probe)} failed in {method}{where}; got {reason}; report it there") from error
 
 
-def who(probe: Probe) -> str:
+def who(probe: AnyProbe) -> str:
     """A probe with its version and the package to write to.
 
     Examples

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import cast
 
 from dit_lens.probing.errors import BrokenProbe, UnknownProbe
-from dit_lens.probing.protocol import Probe, reasons_against
+from dit_lens.probing.protocol import AnyProbe, reasons_against
 from dit_lens_stores.errors import close_match
 
 __all__ = ["is_file_name", "probe_from_file"]
@@ -34,7 +34,7 @@ def is_file_name(name: str) -> bool:
     return _FILE_NAME.fullmatch(name) is not None
 
 
-def probe_from_file(name: str) -> type[Probe]:
+def probe_from_file(name: str) -> type[AnyProbe]:
     """Run a file and return the probe that it defines.
 
     Parameters
@@ -44,7 +44,7 @@ def probe_from_file(name: str) -> type[Probe]:
 
     Returns
     -------
-    type of Probe
+    type of Probe or CausalProbe
 
     Raises
     ------
@@ -71,7 +71,7 @@ def probe_from_file(name: str) -> type[Probe]:
     found = _pick(module, parts["attribute"] or "", name)
     if reasons := reasons_against(found):
         raise BrokenProbe(f"'{name}' is no probe; got {'; '.join(reasons)}; see dit_lens.probing.Probe")
-    return cast("type[Probe]", found)
+    return cast("type[AnyProbe]", found)
 
 
 def _refuse_store(path: Path, name: str) -> None:

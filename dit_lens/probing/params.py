@@ -14,24 +14,24 @@ from pydantic import BaseModel, ValidationError
 
 from dit_lens.complaints import complain
 from dit_lens.probing.errors import BadParams, ProbeFailed
-from dit_lens.probing.protocol import Probe
+from dit_lens.probing.protocol import AnyProbe
 from dit_lens_stores.errors import DitLensError, close_match
 
 __all__ = ["build_probe", "params_of"]
 
 
-def build_probe(probe: type[Probe], params: Mapping[str, Any] | None = None) -> Probe:
+def build_probe(probe: type[AnyProbe], params: Mapping[str, Any] | None = None) -> AnyProbe:
     """Make a probe with parameters.
 
     Parameters
     ----------
-    probe : type of Probe
+    probe : type of Probe or CausalProbe
     params : mapping, optional
         Values, or text that pydantic can read as such; what is left out takes its default.
 
     Returns
     -------
-    Probe
+    Probe or CausalProbe
 
     Raises
     ------
@@ -58,7 +58,7 @@ def build_probe(probe: type[Probe], params: Mapping[str, Any] | None = None) -> 
         raise ProbeFailed(f"probe '{probe.name}' {probe.version} cannot be made; got {reason}") from error
 
 
-def params_of(probe: type[Probe], params: Mapping[str, Any]) -> BaseModel:
+def params_of(probe: type[AnyProbe], params: Mapping[str, Any]) -> BaseModel:
     """The validated parameters of a probe.
 
     Examples

@@ -9,6 +9,10 @@ one step, or the whole trace at a time; the memory that an analysis needs follow
 A probe may have two more members, looked up by name: ``needs_video``, true if chunks shall carry the decoded video of
 their trace as the variable ``video``; and ``check(traces)``, called before anything is read with the labels that each
 trace holds (``{trace_id: {dimension: labels}}``), which raises ``BadParams`` if a parameter names one that is absent.
+
+A *causal* probe does not read traces, it changes runs: it has ``run(context)`` in place of ``captures``, ``map``,
+``combine`` and ``finish``, and no ``access``. Everything else is the same: where it is announced, its parameters, its
+result and its figures. Its ``check``, if it has one, is given the context.
 """
 
 from __future__ import annotations
@@ -24,8 +28,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from dit_lens.captures import Capture
+    from dit_lens.causal.context import Context
 
-__all__ = ["API_VERSION", "Access", "Labels", "Probe", "State", "reasons_against"]
+__all__ = [
+    "API_VERSION",
+    "Access",
+    "AnyProbe",
+    "CausalProbe",
+    "Labels",
+    "Probe",
+    "State",
+    "is_causal",
+    "reasons_against",
+]
 
 API_VERSION = 1
 """The version of this protocol. A probe written for another one is reported as broken, not run."""
@@ -38,6 +53,7 @@ Labels = Mapping[str, tuple[int | str, ...]]
 _ACCESS: tuple[Access, ...] = ("frame", "step", "trace")
 _TEXT = ("name", "version", "summary")
 _METHODS = {"captures": 0, "map": 1, "combine": 1, "finish": 1, "draw": 1}
+_CAUSAL_METHODS = {"run": 1, "draw": 1}
 
 
 @runtime_checkable
@@ -91,6 +107,57 @@ class Probe(Protocol):
         """Draw the result; figures are made through ``matplotlib.figure.Figure``, never through pyplot."""
 
 
+@runtime_checkable
+class CausalProbe(Protocol):
+    """A question that is asked by changing runs of a model.
+
+    It has no base class either. ``name``, ``version``, ``api_version``, ``summary``, ``Params`` and ``draw`` are as in
+    ``Probe``.
+
+    Its result names its controls in the attribute ``controls``, a list of texts ``"KIND: VARIABLE"``, such as ``"sham:
+    sham_identical"``: each a variable of the result. There is at least one, and they are there by default.
+
+    Examples
+    --------
+    >>> from dit_lens_probes.energy import Energy
+    >>> isinstance(Energy(), CausalProbe)
+    False
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[str]
+    api_version: ClassVar[int]
+    summary: ClassVar[str]
+    Params: ClassVar[type[BaseModel]]
+
+    def __init__(self, params: Any = None) -> None: ...
+
+    def run(self, context: Context) -> xr.Dataset:
+        """Run the model as often as it takes, by ``context.lens``, and return the result.
+
+        What is measured of one question with one seed goes through ``context.gather``, which keeps it, so that a run
+        that was stopped goes on where it was. All randomness comes from parameters and units.
+        """
+
+    def draw(self, result: xr.Dataset) -> dict[str, Figure]:
+        """Draw the result; figures are made through ``matplotlib.figure.Figure``, never through pyplot."""
+
+
+AnyProbe = Probe | CausalProbe
+
+
+def is_causal(probe: object) -> bool:
+    """Whether a class or a probe changes runs instead of reading traces.
+
+    Examples
+    --------
+    >>> from dit_lens_probes.energy import Energy
+    >>> is_causal(Energy)
+    False
+    """
+    return callable(getattr(probe, "run", None)) and not hasattr(probe, "map")
+
+
 def reasons_against(candidate: object) -> tuple[str, ...]:
     """Why something is not a probe: one clause for each promise that its outside does not keep.
 
@@ -131,7 +198,7 @@ def _value_reasons(candidate: type) -> list[str]:
     reasons = []
     if api != API_VERSION:
         reasons.append(f"its api_version is {api!r}, this dit-lens speaks {API_VERSION}")
-    if access not in _ACCESS:
+    if access not in _ACCESS and not is_causal(candidate):
         reasons.append(f"its access is {access!r}, allowed {', '.join(_ACCESS)}")
     if not (inspect.isclass(params) and issubclass(params, BaseModel)):
         reasons.append(f"its Params is no pydantic model but {params!r}")
@@ -142,7 +209,7 @@ def _value_reasons(candidate: type) -> list[str]:
 
 def _method_reasons(candidate: type) -> list[str]:
     reasons = []
-    for method, arguments in _METHODS.items():
+    for method, arguments in (_CAUSAL_METHODS if is_causal(candidate) else _METHODS).items():
         function = getattr(candidate, method, None)
         if not callable(function):
             reasons.append(f"it has no method {method}")

@@ -15,7 +15,7 @@ from typing import Literal, cast
 
 from dit_lens.probing.errors import BrokenProbe, UnknownProbe
 from dit_lens.probing.files import is_file_name, probe_from_file
-from dit_lens.probing.protocol import Probe, reasons_against
+from dit_lens.probing.protocol import AnyProbe, reasons_against
 from dit_lens_stores.errors import close_match
 
 __all__ = ["GROUP", "ProbeRow", "get_probe", "list_probes", "package_of"]
@@ -57,7 +57,7 @@ class _Claim:
     version: str
     point: EntryPoint
 
-    def load(self) -> type[Probe]:
+    def load(self) -> type[AnyProbe]:
         """Import the class, and turn whatever goes wrong in a stranger's module into one error."""
         try:
             found = self.point.load()
@@ -66,7 +66,7 @@ class _Claim:
         reasons = reasons_against(found)
         if reasons:
             raise self._broken(f"{self.point.value} is no probe: {'; '.join(reasons)}")
-        return cast("type[Probe]", found)
+        return cast("type[AnyProbe]", found)
 
     def _broken(self, reason: str) -> BrokenProbe:
         where = f"probe '{self.name}' of package {self.dist} {self.version} cannot be used"
@@ -90,7 +90,7 @@ def list_probes() -> list[ProbeRow]:
     return sorted(_row(claim, claims) for claim in claims)
 
 
-def get_probe(name: str) -> type[Probe]:
+def get_probe(name: str) -> type[AnyProbe]:
     """The class behind a name.
 
     Parameters
@@ -101,7 +101,7 @@ def get_probe(name: str) -> type[Probe]:
 
     Returns
     -------
-    type of Probe
+    type of Probe or CausalProbe
 
     Raises
     ------
@@ -122,7 +122,7 @@ def get_probe(name: str) -> type[Probe]:
     return _choose(name, _claims()).load()
 
 
-def package_of(probe: type[Probe]) -> str:
+def package_of(probe: type[AnyProbe]) -> str:
     """The package and version that announce a probe, or ``""`` if none does.
 
     Examples

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import xarray as xr
 
@@ -24,7 +24,7 @@ from dit_lens.probing.chunks import TraceCut, cut_trace
 from dit_lens.probing.errors import BadParams, NothingToAnalyze, ProbeFailed
 from dit_lens.probing.fold import Fold
 from dit_lens.probing.params import build_probe
-from dit_lens.probing.protocol import Probe
+from dit_lens.probing.protocol import AnyProbe, Probe, is_causal
 from dit_lens.probing.registry import get_probe, package_of
 from dit_lens_stores import open_store
 
@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 def analyze(
     store: Store | str | Path,
-    probe: str | type[Probe] | Probe,
+    probe: str | type[AnyProbe] | AnyProbe,
     params: Mapping[str, Any] | None = None,
     traces: Sequence[str] | None = None,
     progress: Progress | None = None,
@@ -110,7 +110,7 @@ class Analysis:
 
 def prepare(
     store: Store | str | Path,
-    probe: str | type[Probe] | Probe,
+    probe: str | type[AnyProbe] | AnyProbe,
     params: Mapping[str, Any] | None = None,
     traces: Sequence[str] | None = None,
 ) -> Analysis:
@@ -125,7 +125,7 @@ def prepare(
     >>> [cut.trace_id for cut in prepare(store, "energy").cuts]
     ['a', 'b']
     """
-    ready = make_probe(probe, params)
+    ready = _reading(make_probe(probe, params))
     store = open_store(store) if isinstance(store, str | Path) else store
     chosen, skipped = _choose(store, traces)
     with blame(ready, "captures"):
@@ -136,7 +136,7 @@ def prepare(
     return Analysis(ready, cuts, tuple(skipped))
 
 
-def captures_for(probe: str | type[Probe] | Probe) -> tuple[Capture, ...]:
+def captures_for(probe: str | type[AnyProbe] | AnyProbe) -> tuple[Capture, ...]:
     """What a trace must hold for a probe; if the probe cannot say, the message names it and its package.
 
     Examples
@@ -144,13 +144,13 @@ def captures_for(probe: str | type[Probe] | Probe) -> tuple[Capture, ...]:
     >>> [str(capture) for capture in captures_for("energy")]
     ['block.out:energy']
     """
-    ready = make_probe(probe)
+    ready = _reading(make_probe(probe))
     with blame(ready, "captures"):
         return tuple(wish if isinstance(wish, Capture) else Capture.parse(wish) for wish in ready.captures())
     raise AssertionError("unreachable")  # for type checkers, as in draw_result
 
 
-def make_probe(probe: str | type[Probe] | Probe, params: Mapping[str, Any] | None = None) -> Probe:
+def make_probe(probe: str | type[AnyProbe] | AnyProbe, params: Mapping[str, Any] | None = None) -> AnyProbe:
     """Whatever names a probe, made ready with its parameters.
 
     Examples
@@ -168,7 +168,7 @@ def make_probe(probe: str | type[Probe] | Probe, params: Mapping[str, Any] | Non
     return probe
 
 
-def draw_result(probe: Probe, result: xr.Dataset) -> dict[str, Figure]:
+def draw_result(probe: AnyProbe, result: xr.Dataset) -> dict[str, Figure]:
     """Let a probe draw its result; if it raises, the message names the probe and its package.
 
     Examples
@@ -182,6 +182,16 @@ def draw_result(probe: Probe, result: xr.Dataset) -> dict[str, Figure]:
     with blame(probe, "draw"):
         return probe.draw(result)
     raise AssertionError("unreachable")  # for type checkers: the block above either returns or raises
+
+
+def _reading(probe: AnyProbe) -> Probe:
+    """Only a probe that reads traces can be asked here."""
+    if is_causal(probe):
+        raise BadParams(
+            f"probe '{probe.name}' changes runs and reads no traces; got '{probe.name}', allowed a probe with "
+            f"captures; run it with dit-lens intervene"
+        )
+    return cast("Probe", probe)
 
 
 def _choose(store: Store, traces: Sequence[str] | None) -> tuple[list[str], list[str]]:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dit_lens_probes.energy import Energy
+    from dit_lens_probes.noise import NoiseProbe
 
-__all__ = ["Energy"]
+__all__ = ["Energy", "NoiseProbe"]
 
-_HOMES = {"Energy": "dit_lens_probes.energy"}
+_HOMES = {"Energy": "dit_lens_probes.energy", "NoiseProbe": "dit_lens_probes.noise"}
 
 
 def __getattr__(name: str) -> object:

@@ -59,6 +59,7 @@ class Watch:
         self._recorders = recorders
         self._recorded = [(sample, recorder) for sample, recorder in enumerate(recorders) if recorder is not None]
         self._on_step = on_step
+        self._running: list[tuple[int, Recorder, str]] = []  # what _rows gives in this call of a denoiser
         self._velocities: dict[tuple[str, int], torch.Tensor] = {}  # of the running step only, for x0 of a branch
 
     def wants(self, layer: int, site: str) -> bool:
@@ -76,6 +77,7 @@ class Watch:
 
         def hook(_module: Any, _args: Any) -> None:
             self.clock.enter(expert, _number(getattr(self._pipeline, attribute, None)))
+            self._running = self._recorded_rows()
 
         return hook
 
@@ -89,10 +91,10 @@ class Watch:
 
     def on_output(self, number: int, kind: Stack, site: str) -> Callable[..., None]:
         """Hook of a layer or of a part of it, after it ran."""
+        stream = kind.video_of if site == "block.out" else _first
 
         def hook(_module: Any, _args: Any, output: Any) -> None:
-            values = kind.video_of(output) if site == "block.out" else _first(output)
-            self._record_tokens(number, kind, site, values)
+            self._record_tokens(number, kind, site, stream(output))
 
         return hook
 
@@ -177,7 +179,7 @@ class Watch:
     def _record_tokens(self, number: int, kind: Stack, site: str, values: torch.Tensor) -> None:
         grid = self._layout.tokens
         try:
-            frames_BFNC = kind.frames(values, grid)
+            rows_FNC = kind.rows(values, grid)
         except EinopsError:
             address, channels = self.clock.address(None, number, site), self._layout.channels
             raise UnexpectedVisit(
@@ -186,8 +188,8 @@ class Watch:
                 f"grid, or the fold and text of its stack",
                 (address,),
             ) from None
-        for row, recorder, branch in self._rows(frames_BFNC.shape[0]):
-            recorder.record(self.clock.address(branch, number, site), frames_BFNC[row])
+        for row, recorder, branch in self._rows(len(rows_FNC)):
+            recorder.record(self.clock.address(branch, number, site), rows_FNC[row])
 
     def _record_attention(self, recorder: Recorder, address: Address, call: AttentionCall) -> None:
         part, what = address.site.split(".")
@@ -211,6 +213,10 @@ class Watch:
                 (address,),
             ) from None
 
+    def _recorded_rows(self) -> list[tuple[int, Recorder, str]]:
+        every = enumerate(self.clock.rows)
+        return [(row, one, branch) for row, (branch, sample) in every if (one := self._recorders[sample]) is not None]
+
     def _rows(self, rows: int) -> list[tuple[int, Recorder, str]]:
         """Every row of a batch that is recorded, with its recorder and branch."""
         if rows != len(self.clock.rows):
@@ -220,8 +226,7 @@ class Watch:
                 f"the batch does not fit the branches at {at}; got {rows} rows, "
                 f"allowed {len(self.clock.rows)} ({known}); generate one video at a time, or trace a batch of requests"
             )
-        every = enumerate(self.clock.rows)
-        return [(row, one, branch) for row, (branch, sample) in every if (one := self._recorders[sample]) is not None]
+        return self._running
 
 
 def _first(output: Any) -> torch.Tensor:

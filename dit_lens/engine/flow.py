@@ -2,12 +2,13 @@
 
 The model may overwrite a tensor as soon as its hook returns, so the copy is taken there and then; on a CUDA device that
 is a copy on the device, and a side stream moves it to pinned memory while the model goes on. Everything slower than a
-copy is the thread's: waiting for the transfer, widening, compressing, writing. Small events it takes several at a time,
-a tenth of a second late: Python runs one thread at once, and a thread that woke for each of them would stop the model
-as often. The model waits only when the queue is full, and ``waited`` says how long. An error of the thread is raised,
-as it was, where the model next puts something or the flow is drained; after it nothing more is written. Whoever leaves
-the flow with an exception, an interrupt too, waits for the one write that is under way, and the rest of the queue is
-dropped.
+copy is the thread's: waiting for the transfer, widening, compressing, writing. It wakes for a megabyte, or for whoever
+waits for it; less gathers for a second, because Python runs one thread at once, and a thread that woke for each event
+would stop the model as often. So a run that is killed may lose its last second of what is small, which the same command
+computes again. The model waits only when the queue is full, and ``waited`` says how long. An error of the thread is
+raised, as it was, where the model next puts something or the flow is drained; after it nothing more is written. Whoever
+leaves the flow with an exception, an interrupt too, waits for the one write that is under way, and the rest of the
+queue is dropped.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from dit_lens.engine.errors import FlowClosed
 from dit_lens.selection import Term
 from dit_lens_stores import TraceWriter
 
-__all__ = ["LIMIT_BYTES", "Copier", "Flow", "Landed", "SideStream", "copy_now", "stored_values"]
+__all__ = ["LIMIT_BYTES", "LINGER_SECONDS", "Copier", "Flow", "Landed", "SideStream", "copy_now", "stored_values"]
 
 LIMIT_BYTES = 256 * 2**20
 """What may wait in the queue, the event that is being written included."""
@@ -38,8 +39,8 @@ _OVERHEAD = 1024
 
 _MANY = 2**20
 """So many bytes are worth waking the thread for, and are taken at a time; or a quarter of a queue that is smaller."""
-_LINGER = 0.1
-"""Seconds after which it looks for fewer."""
+LINGER_SECONDS = 1.0
+"""How long fewer wait at most, counted from the first of them."""
 
 Landed = Callable[[], torch.Tensor]
 """Waits until a copy is on the host, and returns it."""
@@ -149,6 +150,7 @@ def stored_values(host: torch.Tensor, encoding: str = "exact") -> npt.NDArray[An
 class _Entry(NamedTuple):
     do: Callable[[], object]
     cost: int
+    since: float
 
 
 class Flow:
@@ -187,7 +189,9 @@ class Flow:
         self._entries: deque[_Entry] = deque()
         self._writers: dict[int, TraceWriter] = {}
         self._many = min(_MANY, limit_bytes // 4)
-        self._queued, self._unseen = 0, math.inf
+        self._taken, self._released = 0, 0  # bytes: each is counted by one thread, so neither needs a lock
+        self._unseen = math.inf
+        self._awaited = False
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._error: BaseException | None = None
@@ -280,7 +284,7 @@ class Flow:
     @property
     def queued(self) -> int:
         """Bytes held now, with a kilobyte for every entry; ``peak`` is the most that it was."""
-        return self._queued
+        return self._taken - self._released
 
     def __enter__(self) -> Self:
         self._stopping = False
@@ -304,19 +308,28 @@ class Flow:
         return self._error is not None or self._stopping or self._thread is None
 
     def _check(self) -> None:
+        if not self._broken:
+            return
         if self._error is not None:
             raise self._error.with_traceback(self._traceback)  # its own: raising adds the frames of every caller
-        if self._broken:
-            raise FlowClosed(
-                "a flow takes nothing; got a flow that is not running, allowed one that was entered and not left; "
-                "use it inside its with block"
-            )
+        raise FlowClosed(
+            "a flow takes nothing; got a flow that is not running, allowed one that was entered and not left; "
+            "use it inside its with block"
+        )
 
     def _settle(self) -> None:
+        self._wait_until(lambda: not self.queued)
+        self._check()
+
+    def _wait_until(self, reached: Callable[[], bool]) -> None:
+        """Let the thread go on at once, until something is reached or it has ended."""
         with self._changed:
+            self._awaited = True
             self._changed.notify_all()
-            self._changed.wait_for(lambda: not self._queued or self._broken)
-            self._check()
+            try:
+                self._changed.wait_for(lambda: reached() or self._broken)
+            finally:
+                self._awaited = False
 
     def _drain_writers(self) -> None:
         for writer in self._writers.values():
@@ -334,26 +347,25 @@ class Flow:
     def _wait_for_room(self, cost: int) -> None:
         start = time.perf_counter()
         try:
-            with self._changed:
-                self._changed.notify_all()
-                self._changed.wait_for(lambda: self._has_room(cost) or self._broken)
+            self._wait_until(lambda: self._has_room(cost))
         finally:
             self.waited += time.perf_counter() - start
 
     def _append(self, do: Callable[[], object], cost: int) -> None:
-        with self._changed:
-            self._entries.append(_Entry(do, cost))
-            self._queued += cost
-            self.peak = max(self.peak, self._queued)
-            if self._queued >= self._many:
+        self._taken += cost
+        self._entries.append(_Entry(do, cost, time.monotonic()))
+        self.peak = max(self.peak, queued := self.queued)
+        if queued >= self._many:
+            with self._changed:
                 self._changed.notify_all()
 
     def _has_room(self, cost: int) -> bool:
-        return not self._queued or self._queued + cost <= self.limit_bytes
+        queued = self.queued
+        return not queued or queued + cost <= self.limit_bytes
 
     def _release(self, cost: int) -> None:
         with self._changed:
-            self._queued -= cost
+            self._released += cost
             self._changed.notify_all()
 
     def _run(self) -> None:
@@ -375,16 +387,26 @@ class Flow:
         return not self._stopping
 
     def _next(self) -> list[_Entry]:
-        """What waits, in its order, up to about ``_MANY`` bytes."""
+        """What waits, in its order, up to about ``_MANY`` bytes, as soon as it may not gather any longer."""
         entries: list[_Entry] = []
         with self._changed:
-            while not self._entries and not self._stopping:
-                self._changed.wait(_LINGER)
+            while (left := self._may_gather()) > 0:
+                self._changed.wait(left)
             size = 0
             while self._entries and (not entries or size + self._entries[0].cost <= self._many):
                 entries.append(self._entries.popleft())
                 size += entries[-1].cost
         return entries
+
+    def _may_gather(self) -> float:
+        """Seconds to wait for more; none longer than an entry may, since nothing wakes the thread for a first one."""
+        if self._stopping:
+            return 0
+        if not self._entries:
+            return LINGER_SECONDS
+        if self._awaited or self.queued >= self._many:
+            return 0
+        return self._entries[0].since + LINGER_SECONDS - time.monotonic()
 
     def _give_up(self, error: BaseException) -> None:
         with self._changed:
@@ -399,7 +421,7 @@ class Flow:
             self._changed.notify_all()
         if self._thread is not None:
             self._thread.join()
-        self._thread, self._queued = None, 0
+        self._thread, self._released = None, self._taken
 
     def _write(self, writer: TraceWriter, array: str, event: Mapping[str, Term], landed: Landed, encoding: str) -> None:
         values = stored_values(landed(), encoding)

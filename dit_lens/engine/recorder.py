@@ -105,9 +105,9 @@ class Recorder:
         expected = self._expected.get(address)
         if expected is None:
             return
-        _visit(address, expected)
+        fills = self._open(address, expected, tensor.dtype)
         check_shape(address, tensor, self._shapes[address.site])
-        for sink, event in self._open(address, expected, tensor.dtype):
+        for sink, event in fills:
             self._put(sink, event, sink.reducer.select(tensor))
 
     def record_attention(self, address: Address, call: AttentionCall) -> None:
@@ -118,11 +118,10 @@ class Recorder:
         UnexpectedVisit
             If it came before, or is over another number of tokens of the prompt than the plan.
         """
-        expected = self._expected[address]
-        _visit(address, expected)
+        fills = self._open(address, self._expected[address], call.q_HND.dtype)
         if address.site == "attn2.words":
             check_shape(address, call.k_HMD[0, :, 0], (self._layout.text_tokens,), "text_tokens")
-        for sink, event in self._open(address, expected, call.q_HND.dtype):
+        for sink, event in fills:
             at = sink.reducer.positions
             values = _PROBABILITIES[address.site](call, self._layout.tokens, at["frame"], at["token"], at["head"])
             self._put(sink, event, values)
@@ -130,7 +129,8 @@ class Recorder:
     def _open(
         self, address: Address, expected: _Expected, dtype: torch.dtype
     ) -> Sequence[tuple[_Sink, dict[str, Term]]]:
-        """What an address fills now: nothing, if an earlier run did."""
+        """Note a visit, and say what it fills now: nothing, if an earlier run did."""
+        _visit(address, expected)
         for sink, _ in expected.fills:
             sink.dtypes.add(dtype)
         return () if address.step < self._writer.kept_steps else expected.fills

@@ -78,6 +78,8 @@ class Reducer:
         values : Tensor
             The whole of the site's value dimensions, in their order.
         """
+        if not self._partial:
+            return values
         for axis, dim in enumerate(self._site.value_dims):
             if dim not in self._partial:
                 continue

@@ -25,7 +25,7 @@ from dit_lens.engine.probabilities import AttentionCall
 from dit_lens.engine.recorder import Recorder
 from dit_lens.engine.scheduler import StepCall
 from dit_lens.engine.solver import clean_latent, sigma_at, step_index
-from dit_lens.engine.streams import first_of, frames_of
+from dit_lens.engine.streams import first_of, rows_of
 
 __all__ = ["Watch"]
 
@@ -59,6 +59,7 @@ class Watch:
         self._recorders = recorders
         self._recorded = [(sample, recorder) for sample, recorder in enumerate(recorders) if recorder is not None]
         self._on_step = on_step
+        self._running: list[tuple[int, Recorder, str]] = []  # what _rows gives in this call of a denoiser
         self._velocities: dict[tuple[str, int], torch.Tensor] = {}  # of the running step only, for x0 of a branch
 
     def wants(self, layer: int, site: str) -> bool:
@@ -76,6 +77,7 @@ class Watch:
 
         def hook(_module: Any, _args: Any) -> None:
             self.clock.enter(expert, _number(getattr(self._pipeline, attribute, None)))
+            self._running = self._recorded_rows()
 
         return hook
 
@@ -89,10 +91,10 @@ class Watch:
 
     def on_output(self, number: int, kind: Stack, site: str) -> Callable[..., None]:
         """Hook of a layer or of a part of it, after it ran."""
+        stream = kind.video_of if site == "block.out" else first_of
 
         def hook(_module: Any, _args: Any, output: Any) -> None:
-            values = kind.video_of(output) if site == "block.out" else first_of(output)
-            self._record_tokens(number, kind, site, values)
+            self._record_tokens(number, kind, site, stream(output))
 
         return hook
 
@@ -175,9 +177,9 @@ class Watch:
         return {**own, address(None, None, "x0.guided"): guided}
 
     def _record_tokens(self, number: int, kind: Stack, site: str, values: torch.Tensor) -> None:
-        frames_BFNC = frames_of(values, kind, number, site, self._layout, self.clock)
-        for row, recorder, branch in self._rows(frames_BFNC.shape[0]):
-            recorder.record(self.clock.address(branch, number, site), frames_BFNC[row])
+        rows_FNC = rows_of(values, kind, number, site, self._layout, self.clock)
+        for row, recorder, branch in self._rows(len(rows_FNC)):
+            recorder.record(self.clock.address(branch, number, site), rows_FNC[row])
 
     def _record_attention(self, recorder: Recorder, address: Address, call: AttentionCall) -> None:
         part, what = address.site.split(".")
@@ -201,11 +203,14 @@ class Watch:
                 (address,),
             ) from None
 
+    def _recorded_rows(self) -> list[tuple[int, Recorder, str]]:
+        every = enumerate(self.clock.rows)
+        return [(row, one, branch) for row, (branch, sample) in every if (one := self._recorders[sample]) is not None]
+
     def _rows(self, rows: int) -> list[tuple[int, Recorder, str]]:
         """Every row of a batch that is recorded, with its recorder and branch."""
         self.clock.check_rows(rows)
-        every = enumerate(self.clock.rows)
-        return [(row, one, branch) for row, (branch, sample) in every if (one := self._recorders[sample]) is not None]
+        return self._running
 
 
 def _number(timestep: Any) -> Any:

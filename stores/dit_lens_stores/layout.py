@@ -3,8 +3,8 @@
 An inner chunk is what one read fetches: one event, and inside it one frame, a run of whole token rows and all
 channels. Where events are small (an energy, a mean) a chunk holds several layers, so that it is not tiny. A shard is
 one file: the events of the last event dimension (the layers of one step) together, up to 64 MB, written once and
-whole. Steps are never grouped, so a step that has run is on disk, and the memory that a writer needs does not grow
-with the number of steps.
+whole. Steps are never grouped, so a shard does not wait for a later step, and the memory that a writer needs does not
+grow with the number of steps.
 
 bfloat16 values are stored as float32 with 16 zero bits: bit planes of zeros vanish under blosc's bit shuffle, so the
 files are as small as packed bfloat16 and open everywhere. A crc32c after the compressor turns a flipped bit into an

@@ -121,10 +121,9 @@ def write_shard(
 @contextmanager
 def _replaced(path: Path, fsync: bool) -> Iterator[FileIO]:
     """Open a file that takes its name only when all of it was written; nothing is left if it was not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + PARTIAL)
     try:
-        with partial.open("wb", buffering=0) as file:
+        with _opened(partial) as file:
             yield file
             if fsync:
                 os.fsync(file.fileno())
@@ -135,6 +134,15 @@ def _replaced(path: Path, fsync: bool) -> Iterator[FileIO]:
         raise
     if fsync:
         _sync_folder(path.parent)
+
+
+def _opened(path: Path) -> FileIO:
+    """Open a file to write it; its folder is made when it is found missing, not looked for before every file."""
+    try:
+        return path.open("wb", buffering=0)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("wb", buffering=0)
 
 
 def _sync_folder(folder: Path) -> None:

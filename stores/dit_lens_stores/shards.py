@@ -3,13 +3,15 @@
 Events are kept as they came, without the gaps of what was not captured. A shard whose expected events are all there
 is handed to an encoder; it is put in place by a rename. One that is given up early (the run failed, or more shards are
 open than there are branches) is written with what it has; when a later event of it comes, it is read back and written
-again. The marks are one small chunk, replaced after the values, so a mark never promises what is not on disk.
+again. The marks are one small chunk, replaced after the values, so a mark never promises what is not on disk; shards
+that are put in place one right after the other share one replacement, which costs as much as a small shard does.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from threading import Lock
@@ -32,6 +34,9 @@ __all__ = ["ArrayWriter", "first_marks", "name_event"]
 
 Values = npt.NDArray[Any]
 Positions = tuple[int, ...]
+
+_MARK_SECONDS = 0.25
+"""How long a mark waits at most for the shards behind it, and as long as one of them takes."""
 
 
 def name_event(array: str, event: Mapping[str, Label]) -> str:
@@ -116,7 +121,8 @@ class ArrayWriter:
         self._open: dict[Positions, _Shard] = {}
         self._taken: set[Positions] = set()
         self._early: set[Positions] = set()
-        self._lock = Lock()  # of the marks and of what was taken, which encoders change
+        self._waiting, self._unwritten_since = 0, math.inf  # shards for an encoder; marks in memory alone
+        self._lock = Lock()  # of these, of the marks, and of what was taken, which encoders change
         others = [dim for dim in spec.event_dims[:-1] if dim != "step"]
         # Batched branches fill as many shards at a time.
         self._limit = math.prod(len(spec.labels[dim]) for dim in others)
@@ -158,6 +164,12 @@ class ArrayWriter:
         """Hand over every open shard, whole or not."""
         for key in list(self._open):
             self._flush(key)
+
+    def settle(self) -> None:
+        """Write the marks that are in memory alone: of shards that are in place, where the one behind them failed."""
+        if self._unwritten_since < math.inf:
+            with self._held(), self._lock:
+                self._write_marks()
 
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
         """Add attributes to the array, or replace them."""
@@ -236,21 +248,36 @@ class ArrayWriter:
     def _flush(self, key: Positions) -> None:
         with self._held():  # whoever lost the trace hears of it here; the encoder looks again
             shard = self._open.pop(key)
+        with self._lock:
+            self._waiting += 1
         self._encoders.put(self.spec.name, partial(self._put_in_place, key, shard), shard.nbytes)
 
     def _put_in_place(self, key: Positions, shard: _Shard) -> None:
+        with self._lock:
+            self._waiting -= 1
         try:
             with self._held():
                 earlier = {at: self._read_back(at) for at in shard.written}
                 self._sink.put(key, self._tiles, earlier | shard.values)
                 with self._lock:
-                    for at in shard.values:
-                        self._marks[at] = WRITTEN
-                    self._marks_file.put(self._marks)
+                    self._mark(shard.values)
         except BaseException:
             with self._lock:
                 self._taken -= set(shard.values)
             raise
+
+    def _mark(self, events: Iterable[Positions]) -> None:
+        """Set marks, and write them unless another shard waits that will."""
+        for at in events:
+            self._marks[at] = WRITTEN
+        now = time.monotonic()
+        self._unwritten_since = min(self._unwritten_since, now)
+        if not self._waiting or now - self._unwritten_since >= _MARK_SECONDS:
+            self._write_marks()
+
+    def _write_marks(self) -> None:
+        self._marks_file.put(self._marks)
+        self._unwritten_since = math.inf
 
     def _read_back(self, at: Positions) -> Values:
         own = [np.asarray([i]) for i in at] + [np.asarray(positions) for positions in self._own]

@@ -166,7 +166,7 @@ class TraceWriter:
             If one could not be written.
         """
         self._check_open("drain")
-        self._encoders.drain()
+        self._settle()
 
     def holds(self, array: str, event: Mapping[str, Label]) -> bool:
         """Whether an event is there already: written here, or kept of an earlier run.
@@ -291,7 +291,7 @@ class TraceWriter:
             raise NotDone(
                 f"trace '{self.trace_id}' is not complete in '{self._path}'; {reason}, allowed none; run it again"
             )
-        self._encoders.drain()
+        self._settle()
         self._close("complete")
 
     def fail(self, reason: str) -> None:
@@ -308,9 +308,17 @@ class TraceWriter:
                 array.flush()
         with suppress(Exception):  # each is told below
             self._encoders.drain()
+        for array in self._arrays.values():
+            with suppress(OSError):
+                array.settle()
         for name, error in dict(reversed(self._encoders.errors)).items():
             reason = f"{reason}; '{name}' could not be written: {error}"
         self._close("failed", reason)
+
+    def _settle(self) -> None:
+        self._encoders.drain()
+        for array in self._arrays.values():
+            array.settle()
 
     def _close(self, status: str, reason: str | None = None) -> None:
         self._encoders.close()

@@ -109,10 +109,12 @@ def forker(model: str, folder: Path) -> Iterator[Forker]:
 
 def _serve(model: str) -> None:
     import dit_lens.cli.trace as command
+    import dit_lens.engine.flow
     import dit_lens.manifest
     from dit_lens.cli import run  # noqa: F401  so that it is imported before the fork
 
     dit_lens.manifest.git_state = lambda: None  # somebody may work on the source meanwhile
+    dit_lens.engine.flow.LINGER_SECONDS = 0.05  # so that a run of a second has something to lose
     lens = _load(model)
     _ = lens.identity
     command.load_quietly = lambda *_, **__: lens

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -48,6 +49,60 @@ def test_the_marks_are_written_after_the_shard(store: Store, monkeypatch: pytest
         writer.write(SPEC.name, {"step": 1, "layer": layer}, np.zeros(4, np.float32))
     writer.drain()
     assert files == ["t0/block.out.energy/c/1/0/0", "t0/block.out.energy_done/c/0/0"]
+
+
+def held_up(monkeypatch: pytest.MonkeyPatch, store: Store, fails: str = "") -> tuple[threading.Event, list[str]]:
+    """Let the first file wait for a gate, and one fail; what is put in place, as it goes."""
+    gate, files, replace = threading.Event(), list[str](), Path.replace
+
+    def slow(self: Path, target: Path) -> Path:
+        name = str(target.relative_to(store.path))
+        gate.wait(20)
+        if name == fails:
+            raise OSError("no space left")
+        files.append(name)
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", slow)
+    return gate, files
+
+
+def write_all(writer: TraceWriter) -> None:
+    for event in SPEC.events():
+        writer.write(SPEC.name, event, np.zeros(4, np.float32))
+
+
+SHARDS = [f"t0/block.out.energy/c/{step}/0/0" for step in range(3)]
+MARKS = "t0/block.out.energy_done/c/0/0"
+
+
+@pytest.mark.parametrize(("seconds", "order"), [(60, [*SHARDS, MARKS]), (0, [f for s in SHARDS for f in (s, MARKS)])])
+def test_shards_that_follow_each_other_share_their_marks_but_not_for_long(
+    store: Store, monkeypatch: pytest.MonkeyPatch, seconds: float, order: list[str]
+) -> None:
+    monkeypatch.setattr("dit_lens_stores.shards._MARK_SECONDS", seconds)
+    writer = store.begin("t0", [SPEC], [], {}, encoders=1)
+    gate, files = held_up(monkeypatch, store)
+    write_all(writer)
+    gate.set()
+    writer.drain()
+    assert files == order
+    assert store.get("t0", partial=True).done(SPEC.name).values.all()
+
+
+def test_marks_that_waited_for_a_shard_that_fails_are_written(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dit_lens_stores.shards._MARK_SECONDS", 60)
+    writer = store.begin("t0", [SPEC], [], {}, encoders=1)
+    gate, _ = held_up(monkeypatch, store, fails=SHARDS[-1])
+    write_all(writer)
+    gate.set()
+    with pytest.raises(OSError, match="no space left"):
+        writer.drain()
+    assert not store.get("t0", partial=True).done(SPEC.name).values.any(), "they were to go with the last one's"
+    writer.fail("the run died")
+    trace = store.get("t0", partial=True)
+    assert trace.done(SPEC.name).values.tolist() == [[1, 1], [1, 1], [0, 0]]
+    assert (trace[SPEC.name].sel(step=[0, 1]).values == 0).all()
 
 
 @pytest.mark.parametrize("encoders", [0, 1])

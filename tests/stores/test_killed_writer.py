@@ -50,6 +50,6 @@ def test_every_event_is_exact_or_not_done(tmp_path: Path, moment: int) -> None:
                 noise = np.random.default_rng(step * 4 + layer).standard_normal(array.shape[2:]).astype(np.float32)
                 assert values[layer].tobytes() == noise.tobytes()
         files = [file for file in (trace / name / "c").rglob("*") if file.is_file() and file.suffix != ".partial"]
-        assert len(done) // 4 <= len(files) <= len(done) // 4 + 2  # a shard may be in place whose mark is not
+        assert len(done) // 4 <= len(files)  # shards may be in place whose marks are not
         for file in files:
             assert not np.isnan(np.asarray(array[int(file.relative_to(trace / name / "c").parts[0])])).any()

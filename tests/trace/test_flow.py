@@ -105,15 +105,66 @@ def test_a_slow_writer_bounds_the_queue_and_keeps_the_order(tmp_path: Path, writ
     check_complete(tmp_path / "a.zarr")
 
 
+def lingering(monkeypatch: pytest.MonkeyPatch, seconds: float) -> float:
+    monkeypatch.setattr("dit_lens.engine.flow.LINGER_SECONDS", seconds)
+    return seconds
+
+
+def until_empty(flow: Flow) -> None:
+    until = time.monotonic() + 20
+    while flow.queued and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not flow.queued
+
+
 def test_a_small_event_is_written_though_nobody_waits_for_it(writer: TraceWriter) -> None:
     written = slowed(writer, lambda: None)
     with Flow() as flow:
         flow.put(writer, "x", {"step": 0, "layer": 0}, values(0, 0))
-        until = time.monotonic() + 20
-        while flow.queued and time.monotonic() < until:
-            time.sleep(0.01)
-        assert (flow.queued, written) == (0, ORDER[:1])
+        until_empty(flow)
+        assert written == ORDER[:1]
     writer.fail("enough")
+
+
+@pytest.mark.parametrize("idle", [0.0, 0.5, 0.9])
+def test_what_is_small_gathers_however_long_nothing_came(monkeypatch: pytest.MonkeyPatch, idle: float) -> None:
+    linger = lingering(monkeypatch, 0.4)
+    seen: list[tuple[float, int]] = []
+    with Flow() as flow:
+        time.sleep(idle * linger)
+        put = time.monotonic()
+        for _ in range(4):
+            flow.call(lambda: seen.append((time.monotonic() - put, flow.queued)))
+            time.sleep(linger / 8)
+        until_empty(flow)
+    assert min(seen)[0] >= linger, "as long as the first of them may wait"
+    assert [queued for _, queued in seen] == [4 * 1024] * 4, "all at once"
+
+
+@pytest.mark.parametrize("wake", ["drain", "room", "a megabyte"])
+def test_nobody_waits_for_what_gathers(monkeypatch: pytest.MonkeyPatch, wake: str) -> None:
+    lingering(monkeypatch, 3600)
+    seen: list[str] = []
+    with Flow(limit_bytes=2**22) as flow:
+        flow.call(lambda: seen.append("first"))
+        if wake == "drain":
+            flow.drain()
+        elif wake == "room":
+            flow.hand_over(torch.zeros(2**22, dtype=torch.uint8), lambda tensor: seen.append("second"))
+        else:
+            flow.hand_over(torch.zeros(2**20, dtype=torch.uint8), lambda tensor: seen.append("second"))
+            until_empty(flow)
+        assert seen[0] == "first"
+    assert seen == (["first"] if wake == "drain" else ["first", "second"])
+
+
+def test_what_gathers_does_not_keep_whoever_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    lingering(monkeypatch, 3600)
+    seen: list[int] = []
+    with pytest.raises(ValueError, match="the model's own"), Flow() as flow:  # noqa: PT012
+        flow.call(lambda: seen.append(1))
+        raise ValueError("the model's own")
+    assert seen == []
 
 
 def test_a_fast_writer_lets_nobody_wait(tmp_path: Path, writer: TraceWriter) -> None:

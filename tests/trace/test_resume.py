@@ -33,6 +33,11 @@ def stop_after(step: int, error: type[BaseException] = KeyboardInterrupt) -> Any
     return on_step
 
 
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dit_lens.engine.flow.LINGER_SECONDS", 0.05)
+
+
 def log(path: Path) -> list[tuple[str, Any]]:
     lines = [json.loads(line) for line in log_of(path).read_text().splitlines()]
     return [(line["event"], line.get("kept_steps", line.get("reason", line.get("anew")))) for line in lines]

@@ -10,10 +10,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dit_lens_probes.energy import Energy
+    from dit_lens_probes.ensemble import Ensemble
+    from dit_lens_probes.swap import Swap
 
-__all__ = ["Energy"]
+__all__ = ["Energy", "Ensemble", "Swap"]
 
-_HOMES = {"Energy": "dit_lens_probes.energy"}
+_HOMES = {
+    "Energy": "dit_lens_probes.energy",
+    "Ensemble": "dit_lens_probes.ensemble",
+    "Swap": "dit_lens_probes.swap",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -1,0 +1,44 @@
+"""Untrained Wan pipelines with two experts, and puzzles that they are asked at the puzzles' own size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dit_lens.bench import Condition, Question, puzzle_questions
+from dit_lens.causal import Context, prepare_intervention
+from dit_lens.lens import Lens
+from dit_lens.puzzles import unseen
+from tests.trace.conftest import build, look
+
+STEPS = 3  # with boundary 0.9 the experts switch within them
+CONDITION = Condition(steps=STEPS, extra={"max_sequence_length": 16})
+
+
+@pytest.fixture(scope="module")
+def lens() -> Lens:
+    return look(build())
+
+
+@pytest.fixture(scope="session")
+def grounding() -> list[Question]:
+    return puzzle_questions(["grounding:plain"], n=2)
+
+
+def prepared(lens: Lens, probe: Any, questions: Any, out: Path, **options: Any) -> Any:
+    """An intervention, ready to run."""
+    seeds, condition = options.pop("seeds", (0,)), options.pop("condition", CONDITION)
+    return prepare_intervention(lens, probe, questions, seeds, condition, out=out, params=options)
+
+
+def context_of(lens: Lens, questions: Any, out: Path, **options: Any) -> Context:
+    """The context that a probe would be given."""
+    from dit_lens_probes import Swap
+
+    return prepared(lens, Swap, questions, out, donor="seed", **options).context
+
+
+def maze() -> Any:
+    return unseen("maze", 0)

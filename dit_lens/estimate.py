@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ from dit_lens_stores.prepare import Plan, make_plan
 if TYPE_CHECKING:
     from dit_lens.captures import Capture
     from dit_lens.engine.calibration import Rates
+    from dit_lens.engine.course import Departures
     from dit_lens.engine.layout import Layout
     from dit_lens.generation import Generation
     from dit_lens.lens import Lens
@@ -145,6 +146,7 @@ def estimate(
     batch: int = 1,
     rates: Rates | None = None,
     decode: bool | None = None,
+    **course: Unpack[Departures],
 ) -> Estimate:
     """Estimate a trace without running it; the weights need not be loaded.
 
@@ -160,6 +162,8 @@ def estimate(
         Measured by ``dit_lens.engine.calibration.calibrate``.
     decode : bool, optional
         Whether the decoded video is stored; by default if the family can.
+    **course
+        ``edits``, ``start`` and the like, see ``Lens.generate``.
 
     Returns
     -------
@@ -171,7 +175,7 @@ def estimate(
     >>> estimate(lens, request, ["block.out"]).bytes  # doctest: +SKIP
     1073479680000
     """
-    _, layout, resolved = lens.plan(request, captures, batch=batch)
+    _, layout, resolved = lens.plan(request, captures, batch=batch, **course)
     specs = array_specs(resolved, layout, lens.family.decode is not None if decode is None else decode)
     plan = make_plan(specs, [*coordinates(layout, specs), latent_coordinate()])
     arrays = tuple(_array(spec, plan, batch) for spec in specs)

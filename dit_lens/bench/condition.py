@@ -71,18 +71,22 @@ class Condition:
 def describe_bench(lens: Lens, question: Question, condition: Condition, options: Mapping[str, Any]) -> dict[str, Any]:
     """Everything that is needed to run a benchmark again but for its questions and seeds, as plain JSON.
 
-    It is the manifest of a run of one question, without what is that question's own. A size is as asked for, because
-    pictures have sizes of their own; of a puzzle, as it comes out.
+    It is the manifest of a run of one question, without what is that question's own; its edits are checked. A size is
+    as asked for, because pictures have sizes of their own; of a puzzle, as it comes out.
     """
+    from dit_lens.engine.course import Departures
     from dit_lens.engine.plan import plan_layout
     from dit_lens.facts import fact
     from dit_lens.manifest import run_manifest
 
     request = condition.request(question, 0)
     size = lens.check(request)
+    course = {name: value for name, value in options.items() if name in Departures.__annotations__}
+    further = {name: value for name, value in options.items() if name not in course}
+    departs = {"course": lens.plan_edits(request, **course).facts} if course else {}
     layout = plan_layout(lens.pipeline, lens.family, request, size)
-    facts = {**lens.identity, **run_manifest(lens.pipeline, lens.family, request, size, layout, ())}
+    facts = {**lens.identity, **run_manifest(lens.pipeline, lens.family, request, size, layout, (), **departs)}
     shared = {name: value for name, value in facts.items() if name not in _OF_RUN}
     asked = condition if question.puzzle is None else size
-    told = {**shared, **{name: getattr(asked, name) for name in _AS_ASKED}, "options": fact(options)}
+    told = {**shared, **{name: getattr(asked, name) for name in _AS_ASKED}, "options": fact(further)}
     return {name: told[name] for name in sorted(told, key=_LAST.__eq__)}

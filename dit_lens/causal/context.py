@@ -83,6 +83,20 @@ class Context:
         size = self.lens.check(request)
         return plan_layout(self.lens.pipeline, self.lens.family, request, size)
 
+    @property
+    def mixes_linearly(self) -> bool:
+        """Whether the latents of a step are ``(1 - sigma) x0 + sigma e``, as flow matching has them."""
+        from dit_lens.engine.solver import is_flow
+
+        return self.layout.sigmas is not None and is_flow(self.lens.pipeline.scheduler)
+
+    @property
+    def solver_remembers(self) -> bool:
+        """Whether the solver has a history, which it is made to forget where a state edit changed anything."""
+        from dit_lens.engine.history import remembers
+
+        return remembers(self.lens.pipeline.scheduler)
+
     def along_step(self, dim: str = "step", prefix: str = "") -> dict[str, Any]:
         """Coordinates of a dimension of steps, for ``assign_coords``: ``sigma``, ``timestep`` and ``expert``.
 

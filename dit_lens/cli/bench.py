@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from dit_lens.cli.edits import CourseOptions, course_of
 from dit_lens.cli.extras import check_settings, read_settings
 from dit_lens.cli.failures import BadOption
 from dit_lens.cli.numbers import part_of, read_numbers
@@ -35,10 +36,8 @@ _SEEDS_AT_MOST = 10_000
 _WITH_SCORES = {"scores", "out", "json_"}
 
 
-class BenchOptions(BaseModel):
+class BenchOptions(CourseOptions):
     """Everything that ``bench`` reads from its options."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     tasks: Annotated[
         tuple[str, ...],
@@ -128,7 +127,9 @@ def _run(model: str | None, options: BenchOptions) -> BenchRecord:
     lens = load_quietly(model, dtype=options.dtype, device=options.device)
     check_settings(lens, condition.extra)
     videos = options.videos or options.data is not None
-    return run_calls(prepare_bench(lens, questions, seeds, condition, batch=options.batch, out=out, videos=videos), out)
+    course = course_of(options)
+    ready = prepare_bench(lens, questions, seeds, condition, batch=options.batch, out=out, videos=videos, **course)
+    return run_calls(ready, out)
 
 
 def _questions(options: BenchOptions) -> tuple[Question, ...]:

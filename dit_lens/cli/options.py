@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from dit_lens.cli.edits import CourseOptions, course_of, name_of_course
 from dit_lens.cli.extras import read_settings, read_video
 from dit_lens.cli.failures import BadOption
 from dit_lens.cli.numbers import NUMBERS_AT_MOST, read_numbers
@@ -24,10 +25,8 @@ _PUZZLES_AT_MOST = 10_000  # each is drawn before the first is traced
 RANGES = "as a number or a half-open range like 0:4; may be repeated."
 
 
-class RequestOptions(BaseModel):
+class RequestOptions(CourseOptions):
     """Everything that decides what a trace will be."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     task: Annotated[
         Task | None,
@@ -131,7 +130,7 @@ def units_of_options(options: RequestOptions) -> tuple[Unit, ...]:
             f"--puzzle and --seed name too many traces; got {len(samples)} x {len(seeds)}, allowed {NUMBERS_AT_MOST} "
             f"at most; name fewer, and run the command again for the others"
         )
-    return units_of(samples, seeds)
+    return units_of(samples, seeds, name_of_course(course_of(options)))
 
 
 def _samples(options: RequestOptions) -> list[Sample]:

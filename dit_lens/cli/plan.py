@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from pydantic import BaseModel, ConfigDict
 
 from dit_lens.cli.batches import group_units
+from dit_lens.cli.edits import course_of
 from dit_lens.cli.extras import check_settings
 from dit_lens.cli.options import RequestOptions, read_budget, settings_of, units_of_options
 from dit_lens.cli.output import show_json, show_line, show_table
@@ -54,6 +55,7 @@ class PlanRecord(BaseModel):
     budget: int | None
     arrays: tuple[dict[str, Any], ...]
     memory: dict[str, int]
+    edits: tuple[str, ...] = ()
     slow_down: dict[str, float]
     rates: dict[str, Any]
     assumptions: tuple[str, ...]
@@ -96,9 +98,11 @@ def _estimate(
     from dit_lens.engine.disk import free_bytes
     from dit_lens.estimate import ASSUMPTIONS, estimate
 
-    calls = [(group, estimate(lens, group.requests[0], captures, batch=len(group.units))) for group in groups]
+    course = course_of(options)
+    calls = [(group, estimate(lens, group.requests[0], captures, batch=len(group.units), **course)) for group in groups]
     rates = _measure(lens, groups[0], captures, options)
-    first = estimate(lens, groups[0].requests[0], captures, batch=len(groups[0].units), rates=rates)
+    first = estimate(lens, groups[0].requests[0], captures, batch=len(groups[0].units), rates=rates, **course)
+    edits = str(lens.plan_edits(groups[0].requests[0], **course)).splitlines() if course else ()
     return PlanRecord(
         model=lens.origin.model,
         family=lens.family.name,
@@ -112,6 +116,7 @@ def _estimate(
         budget=budget,
         arrays=tuple(asdict(array) for array in first.arrays),
         memory={**asdict(first.memory), "total": first.memory.total},
+        edits=tuple(edits),
         slow_down=_slow_down(first),
         rates=asdict(rates),
         assumptions=ASSUMPTIONS,
@@ -149,6 +154,8 @@ def _show(record: PlanRecord) -> None:
     memory = {name: size(record.memory[name]) for name in record.memory}
     parts = ", ".join(f"{name} {size}" for name, size in memory.items() if name != "total")
     show_line(f"memory   up to {memory['total']} on the host for the trace itself ({parts}); the model comes on top")
+    for edit in record.edits:
+        show_line(f"edit     {edit}")
     show_line(f"flops    {record.flops:.3g} of the denoisers")
     _show_time(record)
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dit_lens import Capture, Generation, Lens, Result
     from dit_lens.captures import Resolved
     from dit_lens.cli.samples import Unit
+    from dit_lens.engine.course import Departures
     from dit_lens.engine.layout import Layout
     from dit_lens_stores import Store
 
@@ -40,6 +41,8 @@ __all__ = [
     "store_at",
 ]
 
+PLAIN: Departures = {}
+"""The course of a plain run."""
 DEFAULT_CAPTURES = ("block.out:energy",)
 
 
@@ -138,6 +141,7 @@ def run_units(
     *,
     batch: int = 1,
     budget: int | None = None,
+    course: Departures = PLAIN,
 ) -> RunRecord:
     """Trace every unit that is not complete yet, after all of them were checked.
 
@@ -155,6 +159,8 @@ def run_units(
         Units in one call of the model.
     budget : int, optional
         Bytes before compression that all units together may take, those aside that are complete.
+    course : mapping
+        How the runs depart from the plain one; see ``Lens.generate``.
 
     Returns
     -------
@@ -169,12 +175,12 @@ def run_units(
     """
     check_settings(lens, settings.extra)
     groups, done = group_units(units, settings, batch), _complete(units, store)
-    planned = _check_groups(lens, groups, captures, done, store)
+    planned = _check_groups(lens, groups, captures, done, store, course)
     _check_room(planned, budget, out, [unit.trace_id for unit in units if unit.trace_id not in done])
     records = {
         unit.trace_id: record
         for group in groups
-        for unit, record in zip(group.units, _run_group(lens, group, captures, out, done), strict=True)
+        for unit, record in zip(group.units, _run_group(lens, group, captures, out, done, course), strict=True)
     }
     return RunRecord(store=str(out), units=tuple(records[unit.trace_id] for unit in units))
 
@@ -185,7 +191,12 @@ def _complete(units: Sequence[Unit], store: Store | None) -> set[str]:
 
 
 def _check_groups(
-    lens: Lens, groups: Sequence[Group], captures: Sequence[Capture], done: set[str], store: Store | None
+    lens: Lens,
+    groups: Sequence[Group],
+    captures: Sequence[Capture],
+    done: set[str],
+    store: Store | None,
+    course: Departures,
 ) -> int:
     """Check every request, and what is complete against it; returns the bytes that are still to be recorded."""
     from dit_lens.engine.arrays import array_specs
@@ -194,9 +205,10 @@ def _check_groups(
     identity, planned = lens.identity, 0
     for group in groups:
         for row, (unit, request) in enumerate(zip(group.units, group.requests, strict=True)):
-            _, layout, resolved = lens.plan(request, captures, batch=len(group.units))
+            _, layout, resolved = lens.plan(request, captures, batch=len(group.units), **course)
             if store and unit.trace_id in done:
-                facts = {**identity, **_facts(lens, request, layout, resolved), "batch": group.place(row)}
+                departs = _course_facts(lens, request, course)
+                facts = {**identity, **_facts(lens, request, layout, resolved), **departs, "batch": group.place(row)}
                 refuse_other_settings(unit.trace_id, store[unit.trace_id].manifest, facts)
             else:
                 planned += planned_bytes(array_specs(resolved, layout, lens.family.decode is not None))
@@ -219,6 +231,13 @@ def _facts(lens: Lens, request: Generation, layout: Layout, resolved: Sequence[R
 
     named = sorted(str(selected.capture) for selected in resolved)
     return {**request_manifest(request, lens.check(request)), "dtype": layout.dtype, "captures": named}
+
+
+def _course_facts(lens: Lens, request: Generation, course: Departures) -> dict[str, object]:
+    """What a manifest says of a course; of a plain run, that there is none."""
+    if not course:
+        return {"edits": [], "resets": None, "start": None, "stop_after": None}
+    return lens.plan_edits(request, **course).facts
 
 
 def refuse_other_settings(trace_id: str, manifest: Mapping[str, object], facts: Mapping[str, object]) -> None:
@@ -246,19 +265,21 @@ def refuse_other_settings(trace_id: str, manifest: Mapping[str, object], facts: 
 
 
 def _run_group(
-    lens: Lens, group: Group, captures: Sequence[Capture], out: Path, done: set[str]
+    lens: Lens, group: Group, captures: Sequence[Capture], out: Path, done: set[str], course: Departures
 ) -> tuple[UnitRecord, ...]:
     """Run a group if a trace of it is missing; one record a unit."""
     missing = [row for row, unit in enumerate(group.units) if unit.trace_id not in done]
-    results = dict(zip(missing, _trace(lens, group, captures, out, missing) if missing else (), strict=True))
+    results = dict(zip(missing, _trace(lens, group, captures, out, missing, course) if missing else (), strict=True))
     return tuple(judge(unit, out, group.place(row), results.get(row)) for row, unit in enumerate(group.units))
 
 
-def _trace(lens: Lens, group: Group, captures: Sequence[Capture], out: Path, rows: Sequence[int]) -> tuple[Result, ...]:
+def _trace(
+    lens: Lens, group: Group, captures: Sequence[Capture], out: Path, rows: Sequence[int], course: Departures
+) -> tuple[Result, ...]:
     out.parent.mkdir(parents=True, exist_ok=True)
     names, steps = [unit.trace_id for unit in group.units], group.requests[0].steps
     more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
     with working_on(f"trace {names[rows[0]]}{more}, {steps} steps") as report, naming_pipeline():
         if len(names) == 1:
-            return (lens.trace(group.requests[0], captures, out, trace_id=names[0], on_step=report),)
-        return lens.trace_batch(group.requests, captures, out, trace_ids=names, on_step=report, only=rows)
+            return (lens.trace(group.requests[0], captures, out, trace_id=names[0], on_step=report, **course),)
+        return lens.trace_batch(group.requests, captures, out, trace_ids=names, on_step=report, only=rows, **course)

@@ -37,15 +37,16 @@ class Sample:
 
 @dataclass(frozen=True)
 class Unit:
-    """One sample with one seed."""
+    """One sample with one seed; ``suffix`` ends the name of a trace that is not that of a plain run."""
 
     sample: Sample
     seed: int
+    suffix: str = ""
 
     @property
     def trace_id(self) -> str:
         """The name of its trace in a store."""
-        return f"{self.sample.name}-seed-{self.seed}"
+        return f"{self.sample.name}-seed-{self.seed}{self.suffix}"
 
 
 def puzzle_sample(task: Task, index: int, variant: str | None = None, size: int | None = None) -> Sample:
@@ -87,7 +88,7 @@ def picture_sample(path: Path | None, prompt: str) -> Sample:
         ) from error
 
 
-def units_of(samples: Sequence[Sample], seeds: Sequence[int]) -> tuple[Unit, ...]:
+def units_of(samples: Sequence[Sample], seeds: Sequence[int], suffix: str = "") -> tuple[Unit, ...]:
     """Return every sample with every seed.
 
     Examples
@@ -95,7 +96,7 @@ def units_of(samples: Sequence[Sample], seeds: Sequence[int]) -> tuple[Unit, ...
     >>> [unit.trace_id for unit in units_of([puzzle_sample("maze", 0, size=3)], [0, 7])]
     ['maze-3x3-0-seed-0', 'maze-3x3-0-seed-7']
     """
-    return tuple(Unit(sample, seed) for sample in samples for seed in seeds)
+    return tuple(Unit(sample, seed, suffix) for sample in samples for seed in seeds)
 
 
 def _slug(text: str) -> str:

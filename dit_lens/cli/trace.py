@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from dit_lens.cli.edits import course_of
 from dit_lens.cli.numbers import part_of
 from dit_lens.cli.options import RequestOptions, read_budget, settings_of, units_of_options
 from dit_lens.cli.records import show_run
@@ -18,6 +19,7 @@ EXAMPLES = """Examples:
   dit-lens trace tiny-wan --task maze --puzzle 0:4 --seed 0:2 --capture block.out:energy --out runs/maze.zarr
   dit-lens trace tiny-wan --task fork --for energy --capture x0.guided:raw --out runs/fork.zarr
   dit-lens trace tiny-wan --task maze --seed 0:8 --batch 4 --budget 2GB --out runs/seeds.zarr
+  dit-lens trace tiny-wan --task maze --edit "block.out:zero[step=0,layer=4]" --out runs/edited.zarr
   dit-lens trace ./Wan2.2-I2V --image first.png --prompt "The ball rolls." --steps 40 --for energy --out runs/ball.zarr
 """
 
@@ -44,5 +46,8 @@ def trace(model: str, /, *, options: Annotated[TraceOptions, Parameter(name="*")
     captures = gather_captures(options.capture, options.for_)
     store, settings = store_at(options.out), settings_of(options)
     lens = load_quietly(model, dtype=options.dtype, device=options.device)
-    record = run_units(lens, units, settings, captures, options.out, store, batch=options.batch, budget=budget)
+    course = course_of(options)
+    record = run_units(
+        lens, units, settings, captures, options.out, store, batch=options.batch, budget=budget, course=course
+    )
     show_run(record, as_json=options.json_)

@@ -6,6 +6,7 @@ What attaches them to a running pipeline is in ``dit_lens.engine``; nothing here
 from __future__ import annotations
 
 from dit_lens.edits.edit import OPS, Edit, Op
+from dit_lens.edits.files import edits_json, edits_schema, load_edits
 from dit_lens.edits.mask import Mask
 from dit_lens.edits.places import PLACES, Level, Place
 from dit_lens.edits.sources import Constant, File, Function, Noise, Source, Stored, Values
@@ -27,4 +28,7 @@ __all__ = [
     "Start",
     "Stored",
     "Values",
+    "edits_json",
+    "edits_schema",
+    "load_edits",
 ]

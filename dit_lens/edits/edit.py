@@ -107,9 +107,10 @@ class Edit:
         mask: Mask | None = None,
     ) -> None:
         read = Selection.parse(where) if isinstance(where, str) else where
-        for name, value in zip(
-            (field.name for field in fields(self)), (site, read, op, _read_source(source), mask), strict=True
-        ):
+        given = _read_source(source)
+        if isinstance(given, tuple) and len(given) == 1:  # so that an edit has one form
+            given = given[0]
+        for name, value in zip((field.name for field in fields(self)), (site, read, op, given, mask), strict=True):
             object.__setattr__(self, name, value)
         self._check()
 

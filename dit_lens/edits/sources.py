@@ -14,6 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy as np
+
 from dit_lens.engine.errors import BadEdit
 from dit_lens.facts import fact
 
@@ -168,6 +170,14 @@ class Values:
 
     values: Any
     kind: Literal["values"] = field(default="values", kw_only=True, repr=False)
+
+    def __post_init__(self) -> None:
+        if not hasattr(self.values, "detach"):
+            object.__setattr__(self, "values", np.asarray(self.values))
+        if not hasattr(self.values, "detach") and self.values.dtype.kind not in "fiub":
+            raise BadEdit(
+                f"the source of an edit has no such values; got {self.values.dtype}, allowed real numbers; give some"
+            )
 
     @cached_property
     def fact(self) -> Any:

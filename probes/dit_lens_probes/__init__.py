@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dit_lens_probes.energy import Energy
     from dit_lens_probes.ensemble import Ensemble
+    from dit_lens_probes.noise import NoiseProbe
     from dit_lens_probes.swap import Swap
 
-__all__ = ["Energy", "Ensemble", "Swap"]
+__all__ = ["Energy", "Ensemble", "NoiseProbe", "Swap"]
 
 _HOMES = {
     "Energy": "dit_lens_probes.energy",
     "Ensemble": "dit_lens_probes.ensemble",
+    "NoiseProbe": "dit_lens_probes.noise",
     "Swap": "dit_lens_probes.swap",
 }
 

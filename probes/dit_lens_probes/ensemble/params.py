@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 __all__ = ["Baseline", "EnsembleParams"]
 
 Baseline = Literal["end_mean", "latents", "window_first", "window_all", "strangers", "more_steps"]
+
+
+def _listed(value: Any) -> Any:
+    """One word, or several joined by ``+``, or a list."""
+    return tuple(filter(None, value.split("+"))) if isinstance(value, str) else value
 
 
 class EnsembleParams(BaseModel):
@@ -29,13 +34,16 @@ class EnsembleParams(BaseModel):
         is another experiment: all runs go side by side and share each mean at once, so that a layer is given what the
         layers and steps before it were given.
     weights : tuple of int
-        How often each run counts in the mean, as in ``2, 1, 1``; once each by default.
+        How often each run counts in the mean; on a command line as in ``ensemble.weights=2+1+1``. Once by default.
     continues : int
         The number of the run that goes on with the mean; 0 is the unit's own seed.
     seed_shift : int
         How much further on the seed of each next run is.
     baselines : tuple of str
-        What the ensemble is compared with, beside single runs, which cost nothing more.
+        What the ensemble is compared with, beside its own single runs: ``end_mean``, the mean of the last latents;
+        ``latents``, that of the latents after the last shared step; ``window_first`` and ``window_all``, other layers;
+        ``strangers``, the mean with runs of other questions; ``more_steps``, as much compute on a single run. All by
+        default; on a command line as in ``ensemble.baselines=latents+more_steps``, and empty for none.
 
     Examples
     --------
@@ -50,17 +58,10 @@ class EnsembleParams(BaseModel):
     layers: str = ""
     branches: str = ""
     mode: Literal["two-pass", "in-batch"] = "two-pass"
-    weights: tuple[int, ...] = ()
+    weights: Annotated[tuple[int, ...], BeforeValidator(_listed)] = ()
     continues: int = Field(default=0, ge=0)
     seed_shift: int = Field(default=1000, ge=1)
-    baselines: tuple[Baseline, ...] = (
-        "end_mean",
-        "latents",
-        "window_first",
-        "window_all",
-        "strangers",
-        "more_steps",
-    )
+    baselines: Annotated[tuple[Baseline, ...], BeforeValidator(_listed)] = get_args(Baseline)
 
     @model_validator(mode="after")
     def _fits(self) -> EnsembleParams:

@@ -9,9 +9,10 @@ import pytest
 
 from dit_lens.bench import Condition, Question, puzzle_questions
 from dit_lens.causal import Context, prepare_intervention
-from dit_lens.lens import Lens
+from dit_lens.generation import Size
+from dit_lens.lens import Lens, Origin
 from dit_lens.puzzles import unseen
-from tests.trace.conftest import build, look
+from tests.trace.conftest import build
 
 STEPS = 3  # with boundary 0.9 the experts switch within them
 CONDITION = Condition(steps=STEPS, extra={"max_sequence_length": 16})
@@ -19,7 +20,7 @@ CONDITION = Condition(steps=STEPS, extra={"max_sequence_length": 16})
 
 @pytest.fixture(scope="module")
 def lens() -> Lens:
-    return look(build())
+    return Lens(build(), Origin("untrained", size=Size(64, 64, 17)))
 
 
 @pytest.fixture(scope="session")

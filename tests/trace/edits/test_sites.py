@@ -248,3 +248,17 @@ def test_rows_of_a_batch_are_edited_alike(lens, kit, donors):
         assert not torch.equal(row.latents, other.latents)
     own = lens.generate_batch(requests, edits=[Edit("velocity", op="scale", source=1.0)], decode=False)
     assert all(torch.equal(a.latents, b.latents) for a, b in zip(own, plain, strict=True))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "bits"])
+def test_a_model_in_bfloat16_gets_its_own_bits(kit, tmp_path, dtype):
+    """What the store keeps of bfloat16 is exact in all three, so the model's own values change nothing."""
+    pipeline = kit.build()
+    pipeline.transformer.to(torch.bfloat16)
+    pipeline.transformer_2.to(torch.bfloat16)
+    lens, path = kit.look(pipeline), tmp_path / "a.zarr"
+    captures = [f"block.out@{dtype}", f"velocity@{dtype}", "latent"]
+    plain = lens.trace(kit.ask(), captures, path, trace_id="own", decode=False)
+    edits = [Edit(site, op="mean", source=[Stored(path, "own")]) for site in ("block.out", "velocity", "state")]
+    assert torch.equal(run(lens, kit, *edits).latents, plain.latents)
+    assert not torch.equal(run(lens, kit, Edit("block.out", op="scale", source=1.1)).latents, plain.latents)

@@ -78,12 +78,19 @@ def _names(panel: xr.Dataset) -> list[str]:
     return [str(first) if first == last else f"{first}–{last}" for first, last in pairs]
 
 
+def _alike(params: dict[str, str]) -> bool:
+    """Whether nothing that enters behind the swap differs between the two runs."""
+    narrowed = params.get("region", "all") != "all" or params.get("tokens") or params.get("branches")
+    return params.get("donor") in ("places", "seed") and not narrowed
+
+
 def _title(result: xr.Dataset) -> str:
     params = json.loads(result.attrs["params"]) if "params" in result.attrs else {}
     region = params.get("region", "all")
     where = "all video tokens" if region == "all" else f"tokens of {region}"
+    alike = "\none prompt and all tokens: every layer is alike, by construction" if _alike(params) else ""
     size = f"{result.sizes['question']} puzzles × {result.sizes['seed']} seeds"
     return (
         f"Block outputs swapped at {words_of_steps(result)}\n"
-        f"donor: {params.get('donor', '')} · {where} · {size} · 95 % intervals over puzzles, each layer by itself"
+        f"donor: {params.get('donor', '')} · {where} · {size} · 95 % intervals over puzzles, each layer alone{alike}"
     )

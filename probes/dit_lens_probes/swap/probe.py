@@ -1,10 +1,13 @@
 """The swap probe: put one run's activations into another, layer by layer, and see whether the answer comes along.
 
-Two facts to read it by. With one set of tokens, all of them, swapped at every step and branch, whatever the layer, the
-residual stream carries everything that the rest of the network gets, so that every single layer gives the donor's run:
-what tells layers apart is that only some steps, branches or tokens are swapped, and that conditions which enter later
-(the prompt, by cross-attention) are the own run's. For the same reason a window of layers with all tokens is its last
-layer: what the earlier ones were given is overwritten.
+Three facts to read it by, none of which is refused:
+
+- The residual stream carries everything that later layers get, except what enters them on its own: the prompt, by
+  cross-attention. Between two runs under one prompt (donors ``places`` and ``seed``), a swap of all tokens in all
+  branches therefore gives the donor's velocity whatever the layer, and tells no layer from another. Swap a region of
+  the tokens or one branch, or take a donor with another prompt.
+- At every step and branch, such a swap is the donor's run, if both start from one noise.
+- A window of layers with all tokens is its last layer: what the earlier ones were given is overwritten.
 """
 
 from __future__ import annotations

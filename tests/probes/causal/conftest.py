@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
 
 from dit_lens.bench import Condition, Question, puzzle_questions
 from dit_lens.causal import Context, prepare_intervention
@@ -14,13 +16,26 @@ from dit_lens.lens import Lens, Origin
 from dit_lens.puzzles import unseen
 from tests.trace.conftest import build
 
-STEPS = 3  # with boundary 0.9 the experts switch within them
+STEPS = 2  # with boundary 0.9 each expert has one of them
+WORDS = (
+    *("<pad>", "</s>", "<unk>", "Mark", "the"),
+    *("red", "green", "blue", "yellow", "purple", "circle", "square", "triangle", "cross"),
+)
 CONDITION = Condition(steps=STEPS, extra={"max_sequence_length": 16})
 
 
 @pytest.fixture(scope="module")
 def lens() -> Lens:
-    return Lens(build(), Origin("untrained", size=Size(64, 64, 17)))
+    pipeline = build()
+    pipeline.tokenizer = _tokenizer()  # prompts of grounding differ in words that it knows
+    return Lens(pipeline, Origin("untrained", size=Size(64, 64, 17)))
+
+
+def _tokenizer() -> PreTrainedTokenizerFast:
+    tokenizer = Tokenizer(models.WordLevel({word: at for at, word in enumerate(WORDS)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
 
 
 @pytest.fixture(scope="session")

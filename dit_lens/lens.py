@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -22,7 +23,7 @@ from dit_lens.captures import Capture, Resolved, read_captures
 from dit_lens.edits.edit import Edit
 from dit_lens.edits.start import Start
 from dit_lens.engine.arrays import array_specs, coordinates
-from dit_lens.engine.batch import Batch
+from dit_lens.engine.batch import Batch, rows_of
 from dit_lens.engine.course import (
     PLAIN,
     Course,
@@ -292,14 +293,15 @@ class Lens:
         size, layout, resolved = self.plan(requests[0], captures, batch=len(requests), **departs.limits)
         batch.arguments(self.pipeline, self.family)  # embeddings that cannot serve the batch are refused here
         ids = self._trace_ids(requests, trace_ids, departs)
-        planned_course = PLAIN if departs.plain else self._plan_course(requests[0], departs, len(requests))[1]
-        wanted = _rows(only, len(requests))
+        departure = PLAIN if departs.plain else self._plan_course(requests[0], departs, len(requests))[1]
+        wanted = rows_of(only, len(requests))
         arrays = array_specs(resolved, layout, self._decodes(decode))
         planned = planned_bytes(arrays) * len(wanted)
         refuse_over_budget(planned, read_budget(budget))
         identity = self.identity
+        told = partial(run_manifest, self.pipeline, self.family)
         facts = {
-            row: {**identity, **self._facts(requests[row], size, layout, resolved, planned_course)}
+            row: {**identity, **told(requests[row], size, layout, resolved, departure.facts)}
             | {"batch": {"size": len(requests), "row": row} if len(requests) > 1 else None}
             for row in wanted
         }
@@ -314,15 +316,14 @@ class Lens:
             rows = dict(zip(wanted, writers, strict=True))
             every = [rows.get(row) for row in range(len(requests))]
             guard = DiskGuard(store.path)
-            return run_traced(
-                self.pipeline, self.family, batch, layout, resolved, every, on_step, guard, planned_course
-            )
+            return run_traced(self.pipeline, self.family, batch, layout, resolved, every, on_step, guard, departure)
 
         with naming_default_ids(trace_ids is None):
             ran, anew = plan.run(run)
-        told = (store.path, ran.seconds, ran.waited)
+        shared = (store.path, ran.seconds, ran.waited)
         return tuple(
-            Result(ran.latents[row], ran.videos[row], ids[row], *told, anew.get(ids[row]), ran.resets) for row in wanted
+            Result(ran.latents[row], ran.videos[row], ids[row], *shared, anew.get(ids[row]), ran.resets)
+            for row in wanted
         )
 
     def nnsight(
@@ -427,13 +428,6 @@ class Lens:
         limited = course.limit(layout, self.pipeline, self.family, request)
         return limited, plan_course(course, self.pipeline, self.family, request, limited, lambda: self.identity)
 
-    def _facts(
-        self, request: Generation, size: Size, layout: Layout, captures: Sequence[Resolved], course: PlannedCourse
-    ) -> dict[str, Any]:
-        """The run's part of a manifest, the model's identity aside."""
-        departs = {} if course.course.plain else {"course": course.facts}
-        return run_manifest(self.pipeline, self.family, request, size, layout, captures, **departs)
-
     def check(self, request: Generation) -> Size:
         """Check a request without running it, and give the size that it would run at.
 
@@ -502,13 +496,3 @@ class Lens:
     def __repr__(self) -> str:
         experts = ", ".join(self.family.denoisers(self.pipeline))
         return f"Lens({self.origin.model!r}, family {self.family.name!r}, experts {experts})"
-
-
-def _rows(only: Sequence[int] | None, count: int) -> tuple[int, ...]:
-    rows = tuple(range(count)) if only is None else tuple(only)
-    if not rows or len(set(rows)) != len(rows) or not set(rows) <= set(range(count)):
-        raise BadRequest(
-            f"the batch has no such rows to record; got {', '.join(map(str, rows)) or 'none'}, allowed 0 to "
-            f"{count - 1}, each once; name rows of the batch"
-        )
-    return rows

@@ -19,7 +19,6 @@ from dit_lens.edits.mask import Mask
 from dit_lens.edits.places import PLACES, Level, Place
 from dit_lens.edits.sources import Constant, File, Function, Noise, Source, Stored, Values
 from dit_lens.engine.errors import BadEdit
-from dit_lens.facts import fact
 from dit_lens.selection import Selection
 from dit_lens_stores.errors import close_match
 
@@ -239,12 +238,7 @@ def _source_fact(source: Source) -> dict[str, Any]:
 
 
 def _function_fact(function: Any) -> dict[str, Any]:
-    """Its name and, where it can be read, the hash of what it does."""
-    code = getattr(function, "__code__", None)
-    known = (
-        {}
-        if code is None
-        else {"code_sha256": hashlib.sha256(code.co_code + repr(code.co_consts).encode()).hexdigest()}
-    )
-    named: dict[str, Any] = fact(function)
-    return {**named, **known}
+    """Its text, and the values that it takes from outside: two functions of one text may do two things."""
+    from dit_lens.nnsight_bridge.identity import of_function
+
+    return of_function(function).notes

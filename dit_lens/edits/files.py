@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from dit_lens.complaints import complain
 from dit_lens.edits.edit import Edit, Op
 from dit_lens.edits.mask import Mask
-from dit_lens.edits.sources import Constant, File, Noise, Stored
+from dit_lens.edits.sources import Constant, File, Noise, Source, Stored
 from dit_lens.engine.errors import BadEdit
 from dit_lens.selection import Selection, Term
 
@@ -102,7 +102,7 @@ def edits_json(edits: Iterable[Edit]) -> str:
     --------
     >>> print(edits_json([Edit("block.out", "layer=4", "scale", 0.5)]))
     [
-      {"site": "block.out", "where": "layer=4", "op": "scale", "source": [{"value": 0.5, "kind": "constant"}]}
+      {"site": "block.out", "where": "layer=4", "op": "scale", "source": [{"kind": "constant", "value": 0.5}]}
     ]
     """
     rows = [json.dumps(_written(edit)) for edit in edits]
@@ -140,8 +140,14 @@ def _written(edit: Edit) -> dict[str, Any]:
             f"File; save the tensor with numpy.save and name it as a File"
         )
     row: dict[str, Any] = {"site": edit.site, "where": str(edit.where), "op": edit.op}
-    row |= {"source": [asdict(source) for source in edit.sources]} if edit.sources else {}
+    row |= {"source": [_told(source) for source in edit.sources]} if edit.sources else {}
     return row | ({"mask": asdict(edit.mask)} if edit.mask is not None else {})
+
+
+def _told(source: Source) -> dict[str, Any]:
+    """What a source says, its defaults aside."""
+    usual = {field.name: field.default for field in fields(source)}
+    return {"kind": source.kind} | {name: value for name, value in asdict(source).items() if value != usual[name]}
 
 
 def _mask(path: str) -> Mask:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from dit_lens.engine.errors import BadRequest
 from dit_lens.generation import Generation, Size
 from dit_lens.manifest import request_manifest
 
-__all__ = ["Batch"]
+__all__ = ["Batch", "rows_of"]
 
 _OF_ROW = ("prompt", "negative_prompt", "seed")
 _FURTHER_PROMPT = re.compile(r"(negative_)?prompt_[0-9]")
@@ -131,3 +132,24 @@ class Batch:
 def _is_further_prompt(name: str, value: object) -> bool:
     """A text for the second or third text encoder, of which there must be as many as there are prompts."""
     return isinstance(value, str) and _FURTHER_PROMPT.fullmatch(name) is not None
+
+
+def rows_of(only: Sequence[int] | None, count: int) -> tuple[int, ...]:
+    """The rows of a batch that are recorded: all, unless some are named.
+
+    Raises
+    ------
+    BadRequest
+
+    Examples
+    --------
+    >>> rows_of(None, 3), rows_of([2], 3)
+    ((0, 1, 2), (2,))
+    """
+    rows = tuple(range(count)) if only is None else tuple(only)
+    if not rows or len(set(rows)) != len(rows) or not set(rows) <= set(range(count)):
+        raise BadRequest(
+            f"the batch has no such rows to record; got {', '.join(map(str, rows)) or 'none'}, allowed 0 to "
+            f"{count - 1}, each once; name rows of the batch"
+        )
+    return rows

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import numpy as np
 import xarray as xr
@@ -24,25 +24,34 @@ from dit_lens.captures import Capture
 from dit_lens.probing.chunks import cut_trace
 from dit_lens.probing.errors import NonConformingProbe
 from dit_lens.probing.params import build_probe
-from dit_lens.probing.protocol import Probe, State, reasons_against
+from dit_lens.probing.protocol import AnyProbe, CausalProbe, Probe, State, is_causal, reasons_against
 from dit_lens.probing.results import load_result, save_result
 from dit_lens.probing.run import analyze
 from dit_lens.testing.synthetic import synthetic_store
 from dit_lens_stores import Store
+
+if TYPE_CHECKING:
+    from dit_lens.bench import Question
+    from dit_lens.testing.causal import CausalChecker
 
 __all__ = ["check_probe"]
 
 TRACES = ("a", "b", "c")
 
 
-def check_probe(probe: type[Probe], params: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+def check_probe(
+    probe: type[AnyProbe], params: Mapping[str, Any] | None = None, questions: Sequence[Question] | None = None
+) -> tuple[str, ...]:
     """Run the conformance suite; call it in the tests of a plugin.
 
     Parameters
     ----------
-    probe : type of Probe
+    probe : type of Probe or CausalProbe
+        A causal probe runs an untrained pipeline with three steps; parameters decide how often.
     params : mapping, optional
         Parameters to check it with.
+    questions : sequence of Question, optional
+        What a causal probe asks; two small mazes by default.
 
     Returns
     -------
@@ -62,12 +71,39 @@ def check_probe(probe: type[Probe], params: Mapping[str, Any] | None = None) -> 
     """
     if reasons := reasons_against(probe):
         raise NonConformingProbe(f"{probe!r} is no probe; got {'; '.join(reasons)}; see dit_lens.probing.Probe")
-    checker = _Checker(probe, params or {})
+    checker = _checker(probe, params or {}, questions)
     with tempfile.TemporaryDirectory() as folder:
-        checks = (checker.params, checker.captures, checker.map, checker.combine, checker.finish, checker.draw)
-        for check in checks:
-            checker.run(check, Path(folder))
-    return ("protocol", *(check.__name__ for check in checks))
+        for check in checker.checks:
+            _run(probe, check, Path(folder))
+    return ("protocol", *(check.__name__ for check in checker.checks))
+
+
+def _checker(
+    probe: type[AnyProbe], params: Mapping[str, Any], questions: Sequence[Question] | None
+) -> _Checker | CausalChecker:
+    if not is_causal(probe):
+        return _Checker(cast("type[Probe]", probe), params)
+    from dit_lens.testing.causal import CausalChecker
+
+    return CausalChecker(cast("type[CausalProbe]", probe), params, questions)
+
+
+def _run(probe: type[AnyProbe], check: Callable[[Path], None], folder: Path) -> None:
+    """Run one check; whatever the probe raises breaks it."""
+    try:
+        check(folder)
+    except NonConformingProbe:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        message = (
+            f"probe '{probe.name}' does not pass the check of {check.__name__}; got {reason}, allowed no exception"
+        )
+        raise NonConformingProbe(f"{message}; see dit_lens.probing.{_promise(probe, check)}") from error
+
+
+def _promise(probe: type[AnyProbe], check: Callable[[Path], None]) -> str:
+    return "CausalProbe" if is_causal(probe) else f"Probe.{check.__name__}"
 
 
 class _Checker:
@@ -80,15 +116,10 @@ class _Checker:
         self._store: Store
         self._result: xr.Dataset
 
-    def run(self, check: Callable[[Path], None], folder: Path) -> None:
-        """Run one check; whatever the probe raises breaks it."""
-        try:
-            check(folder)
-        except NonConformingProbe:
-            raise
-        except Exception as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            self._refuse(check.__name__, reason, "no exception", error)
+    @property
+    def checks(self) -> tuple[Callable[[Path], None], ...]:
+        """All of them."""
+        return (self.params, self.captures, self.map, self.combine, self.finish, self.draw)
 
     def params(self, _: Path) -> None:
         """Parameters have defaults, and survive JSON."""

@@ -89,7 +89,7 @@ def _draw_scores(axis: Axes, result: xr.Dataset, at: str) -> None:
     for level in result["level"].values:
         control = result[f"control_score_at_{at}_mean"].sel(level=level).values
         look: Any = {"color": "black", "linestyle": _DASHES[str(level)], "linewidth": 1}
-        axis.plot(result[at].values, control, label=f"same resets, no noise ({level})", **look)
+        axis.plot(result[at].values, control, label=_levelled(result, "same resets, no noise", level), **look)
     axis.axhline(float(result["clean_score_mean"]), color=_GREY, linewidth=1, label="clean run")
     floor = float(result["floor"].mean())
     if not np.isnan(floor):
@@ -107,7 +107,8 @@ def _draw_final(axis: Axes, result: xr.Dataset, at: str) -> None:
         )
     for level in result["level"].values:
         control = result[f"control_final_distance_at_{at}"].sel(level=level).mean(["question", "seed"]).values
-        axis.plot(result[at].values, control, color="black", linewidth=1, label=f"same resets, no noise ({level})")
+        label = _levelled(result, "same resets, no noise", level)
+        axis.plot(result[at].values, control, color="black", linewidth=1, label=label)
     axis.set_ylabel("last latents: relative L2\nfrom the clean run", fontsize=9)
 
 
@@ -138,4 +139,9 @@ def _draw_band(axis: Axes, places: Any, ends: list[Any], colour: str, dashes: An
 
 
 def _label(result: xr.Dataset, kind: str, level: str) -> str:
-    return _NAMES[kind] + (f" ({level})" if result.sizes["level"] > 1 else "")
+    return _levelled(result, _NAMES[kind], level)
+
+
+def _levelled(result: xr.Dataset, words: str, level: object) -> str:
+    """The level is named where there are two."""
+    return f"{words} ({level})" if result.sizes["level"] > 1 else words

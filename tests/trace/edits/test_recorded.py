@@ -58,6 +58,15 @@ def test_an_edited_trace_is_never_taken_for_another(lens, kit, tmp_path):
             lens.trace(kit.ask(), ["latent"], path, trace_id="t", decode=False, **other)
 
 
+def test_a_function_is_known_by_what_it_takes_from_outside(lens, kit):
+    def steered(by):
+        return Edit("block.out", "step=0,layer=1", "replace", lambda address, values: values + by)
+
+    one, two, again = steered(1.0), steered(2.0), steered(1.0)
+    assert one.sha256 == again.sha256 != two.sha256
+    assert one.facts["source"][0]["values"] == {"by": "1.0"}
+
+
 def test_an_edited_trace_resumes(lens, kit, tmp_path):
     edits = [ZERO, Edit("state", "step=2", "noise", Noise(1, 0.1))]
     options = {"trace_id": "t", "edits": edits, "decode": False}

@@ -15,12 +15,13 @@ from dit_lens.bench import Condition, puzzle_questions
 from dit_lens.causal.calls import counted
 from dit_lens.errors import DitLensError
 from dit_lens.probing import draw_result, load_result, save_result
+from dit_lens.testing import check_probe
 from dit_lens_probes import Ensemble
 from dit_lens_probes.ensemble import EnsembleParams
 from dit_lens_probes.ensemble.measure import conditions_of
 from dit_lens_probes.ensemble.runs import Runs
 from dit_lens_probes.ensemble.summary import say, summarize
-from tests.probes.causal.conftest import CONDITION, STEPS, context_of, prepared
+from tests.causal.exchange.conftest import CONDITION, STEPS, context_of, prepared
 
 A_STEP = 2  # calls: cond and uncond
 
@@ -230,23 +231,10 @@ def test_a_result_is_kept_and_drawn(result, tmp_path):
     figure.savefig(io.BytesIO(), format="png", dpi=40)
 
 
-def test_a_run_goes_on_where_it_stopped(lens, grounding, tmp_path):
-    few = {"n": 2, "baselines": ""}
-    ready = prepared(lens, Ensemble, grounding, tmp_path, **few)
-
-    def stop(done, _units):
-        if done == 1:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        ready.run(progress=stop)
-    again = prepared(lens, Ensemble, grounding, tmp_path, **few)
-    assert again.missing == 1
-    with again.context.counting() as calls:
-        found = again.run()
-    assert calls.count == int(found["calls"][1, 0]) == A_STEP * STEPS * 4
-    assert found["condition"].values.tolist() == ["ensemble", "single", "singles", "best"]
-    assert prepared(lens, Ensemble, grounding, tmp_path, **few).run().identical(found)
+def test_it_keeps_the_promises_of_a_probe(grounding):
+    """It leaves the model as it was, goes on where it stopped, and comes to the same result again."""
+    checks = check_probe(Ensemble, {"n": 2, "baselines": ""}, grounding)
+    assert checks == ("protocol", "params", "run", "resume", "draw")
 
 
 BAD = {

@@ -10,11 +10,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dit_lens_probes.energy import Energy
+    from dit_lens_probes.ensemble import Ensemble
     from dit_lens_probes.noise import NoiseProbe
+    from dit_lens_probes.swap import Swap
 
-__all__ = ["Energy", "NoiseProbe"]
+__all__ = ["Energy", "Ensemble", "NoiseProbe", "Swap"]
 
-_HOMES = {"Energy": "dit_lens_probes.energy", "NoiseProbe": "dit_lens_probes.noise"}
+_HOMES = {
+    "Energy": "dit_lens_probes.energy",
+    "Ensemble": "dit_lens_probes.ensemble",
+    "NoiseProbe": "dit_lens_probes.noise",
+    "Swap": "dit_lens_probes.swap",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -87,7 +87,7 @@ def test_bad_input_is_one_line(dit_lens_command, small, empty, words, complaint)
 
 @pytest.mark.slow
 def test_noise_on_the_shipped_model(dit_lens_command, tmp_path):
-    """Exchanged at step 0, where there is nothing but noise, the run is another run; the sham is the same one."""
+    """Both noises are one at step 0; late, unit noise destroys what the run knows, and the matched one does not."""
     words = "intervene tiny-wan --probe noise --task maze:plain --size 3 --n 2 --steps 4 --set noise.at=step"
     few = "--set noise.steps=0+3 --set noise.noise_seeds=1 --set noise.layers=0+9"
     said = dit_lens_command(*words.split(), *few.split(), "--out", tmp_path / "noise")
@@ -96,6 +96,10 @@ def test_noise_on_the_shipped_model(dit_lens_command, tmp_path):
     assert result["sham_identical"].values.all()
     assert result["late_start_identical"].values.all()
     assert result["clean_score"].notnull().all()
-    distance = result["final_distance_at_step"].mean(["question", "seed", "level", "noise_seed"])
-    assert float(distance.sel(kind="dose", step=0)) > float(distance.sel(kind="dose", step=3))
+    over = ["question", "seed", "level", "noise_seed"]
+    end, dose = (result[f"{name}_at_step"].mean(over) for name in ("final_distance", "dose"))
+    first, last = ({kind: float(end.sel(kind=kind, step=step)) for kind in ("paper", "dose")} for step in (0, 3))
+    assert first["paper"] == pytest.approx(first["dose"], rel=1e-3)  # there is nothing but noise at step 0
+    assert last["paper"] > 3 * last["dose"]
+    assert float(dose.sel(kind="paper", step=3)) > float(dose.sel(kind="dose", step=3))
     assert (result["layer_distance_at_step"].sel(step=3, observed=[0, 1, 2]) == 0).all()

@@ -122,8 +122,7 @@ def _draw_doses(axis: Axes, result: xr.Dataset, at: str) -> None:
 
 
 def _curves_of(result: xr.Dataset, at: str) -> list[tuple[str, str, xr.Dataset]]:
-    names = [name for name in result.data_vars if str(name).removesuffix("_mean").endswith((f"_at_{at}",))]
-    names += [name for name in result.data_vars if f"_at_{at}_" in str(name) and name not in names]
+    names = [name for name in result.data_vars if f"_at_{at}" in str(name) and "kind" in result[name].dims]
     kept = result[names]
     return [
         (str(kind), str(level), kept.sel(kind=kind, level=level))

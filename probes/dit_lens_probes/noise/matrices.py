@@ -13,6 +13,7 @@ from dit_lens_probes.noise.steps import switches, tick_texts
 __all__ = ["draw_cells", "draw_layers", "draw_matrix"]
 
 _MAP = "viridis"
+_SMALL_EFFECT = 0.1  # what is smaller is not drawn in full colour
 _UNIT_DIMS = ["question", "seed", "noise_seed"]
 _QUANTITIES = {"x0_distance": "expected clean latent (x0)", "latent_distance": "latents"}
 
@@ -61,7 +62,7 @@ def draw_cells(result: xr.Dataset) -> Figure:
     effect = result["effect_at_cell_mean"] if scored else result["final_distance_at_cell"].mean(_UNIT_DIMS)
     figure = Figure(figsize=(1.0 + 3.4 * len(columns), 3.0), layout="constrained")
     axes = figure.subplots(1, len(columns), squeeze=False)[0]
-    top = float(np.abs(effect).max()) or 1.0
+    top = max(float(np.abs(effect).max()), _SMALL_EFFECT)
     for axis, (kind, level) in zip(axes, columns, strict=True):
         values = effect.sel(kind=kind, level=level).transpose("frame", "step").values
         limits = {"cmap": "RdBu", "vmin": -top, "vmax": top} if scored else {"cmap": _MAP, "vmin": 0, "vmax": top}

@@ -20,7 +20,7 @@ def tick_texts(steps: npt.NDArray[np.int64], sigmas: npt.NDArray[np.float64] | N
     Examples
     --------
     >>> tick_texts(np.array([0, 4]), np.array([1.0, 0.25]))
-    ([0, 1], ['0\\n1.00', '4\\n0.25'])
+    ([0, 1], ['0\n1.00', '4\n0.25'])
     """
     stride = -(-len(steps) // _TICKS_AT_MOST)
     shown = list(range(0, len(steps), stride))

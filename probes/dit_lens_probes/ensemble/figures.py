@@ -74,7 +74,7 @@ def _draw_differences(ax: Axes, result: xr.Dataset, conditions: list[str]) -> No
         within = bool(here["within_noise"])
         _draw_row(ax, row, [float(here[f"difference_{part}"]) for part in ("mean", "low", "high")],
                   _NOISE if within else _OWN)  # fmt: skip
-    _finish(ax, "score of the ensemble less that of the row, by puzzle (grey: within noise)")
+    _finish(ax, "score of the ensemble less that of the row,\npuzzle by puzzle (grey: within noise)")
 
 
 def _draw_row(ax: Axes, row: int, ends: list[float], colour: str) -> None:

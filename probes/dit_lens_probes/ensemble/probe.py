@@ -17,18 +17,14 @@ from typing import TYPE_CHECKING, ClassVar
 import xarray as xr
 from pydantic import BaseModel
 
-from dit_lens import Edit, Selection
 from dit_lens.probing import BadParams
-from dit_lens_probes.edited import tell_steps
-from dit_lens_probes.ensemble.measure import free_frames, measure_unit
 from dit_lens_probes.ensemble.params import EnsembleParams
-from dit_lens_probes.ensemble.places import Places, find_places
-from dit_lens_probes.ensemble.summary import summarize
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from dit_lens.causal import Context, Unit
+    from dit_lens_probes.ensemble.places import Places
 
 __all__ = ["Ensemble"]
 
@@ -58,6 +54,9 @@ class Ensemble:
 
     def check(self, context: Context) -> None:
         """Refuse places that do not exist and questions that nothing scores, before anything runs."""
+        from dit_lens import Edit
+        from dit_lens_probes.ensemble.places import find_places
+
         unscored = next((each.name for each in context.questions if each.puzzle is None), None)
         if unscored is not None:
             raise BadParams(
@@ -75,6 +74,10 @@ class Ensemble:
 
     def run(self, context: Context) -> xr.Dataset:
         """Measure all units, and compare puzzle by puzzle."""
+        from dit_lens_probes.edited import tell_steps
+        from dit_lens_probes.ensemble.measure import measure_unit
+        from dit_lens_probes.ensemble.places import find_places
+        from dit_lens_probes.ensemble.summary import summarize
 
         def measure(unit: Unit) -> xr.Dataset:
             return measure_unit(context, self.params, unit)
@@ -94,6 +97,9 @@ class Ensemble:
         return {"scores": scores_and_differences(result)}
 
     def _check_latents(self, context: Context, places: Places) -> None:
+        from dit_lens import Edit, Selection
+        from dit_lens_probes.ensemble.measure import free_frames
+
         if "latents" not in self.params.baselines:
             return
         after = places.steps[-1] + 1

@@ -40,13 +40,14 @@ def by_layer(result: xr.Dataset, name: str, quantity: str) -> Figure:
     matplotlib.figure.Figure
     """
     directions = result["direction"].values.tolist()
-    figure = Figure(figsize=(3.7 * len(directions) + 0.4, 3.5), layout="constrained")
+    figure = Figure(figsize=(3.7 * len(directions) + 0.4, 3.8), layout="constrained")
     panels = figure.subplots(1, len(directions), sharey=True, squeeze=False)[0]
     for ax, direction in zip(panels, directions, strict=True):
         _draw_panel(ax, result.sel(direction=direction), name)
         ax.set_title(_TITLES[direction], fontsize=SMALL)
     panels[0].set_ylabel(quantity, fontsize=SMALL)
-    panels[0].legend(fontsize=SMALL, frameon=False)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=SMALL, frameon=False)
     figure.suptitle(_title(result), fontsize=TEXT, x=0.01, ha="left")
     return figure
 

@@ -8,7 +8,7 @@ to that one thing. The stranger starts from the donor's noise.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from dit_lens.bench import Question
 from dit_lens.bench.questions import questions_of
@@ -20,9 +20,7 @@ from dit_lens_probes.strangers import stranger
 if TYPE_CHECKING:
     from dit_lens_probes.swap.params import SwapParams
 
-__all__ = ["DonorKind", "Pair", "pair_of"]
-
-DonorKind = Literal["objects", "prompt", "places", "seed"]
+__all__ = ["Pair", "pair_of"]
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
-from dit_lens_probes.swap.pairs import DonorKind
+__all__ = ["DonorKind", "SwapParams"]
 
-__all__ = ["SwapParams"]
+DonorKind = Literal["objects", "prompt", "places", "seed"]
 
 
 class SwapParams(BaseModel):

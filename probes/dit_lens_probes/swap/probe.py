@@ -17,13 +17,7 @@ from typing import TYPE_CHECKING, ClassVar
 import xarray as xr
 from pydantic import BaseModel
 
-from dit_lens import Edit
-from dit_lens_probes.edited import tell_steps
-from dit_lens_probes.swap.measure import measure_unit
-from dit_lens_probes.swap.pairs import pair_of
 from dit_lens_probes.swap.params import SwapParams
-from dit_lens_probes.swap.places import find_places, pooled_mask, token_mask
-from dit_lens_probes.swap.summary import summarize
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,6 +52,10 @@ class Swap:
 
     def check(self, context: Context) -> None:
         """Refuse donors, places and masks that do not exist, before anything runs."""
+        from dit_lens import Edit
+        from dit_lens_probes.swap.pairs import pair_of
+        from dit_lens_probes.swap.places import find_places, pooled_mask, token_mask
+
         places = find_places(context.layout, self.params)
         _, frames, rows, columns = context.layout.latent
         for unit in context.units:
@@ -73,6 +71,10 @@ class Swap:
 
     def run(self, context: Context) -> xr.Dataset:
         """Measure all units, and put intervals over the puzzles."""
+        from dit_lens_probes.edited import tell_steps
+        from dit_lens_probes.swap.measure import measure_unit
+        from dit_lens_probes.swap.places import find_places
+        from dit_lens_probes.swap.summary import summarize
 
         def measure(unit: Unit) -> xr.Dataset:
             return measure_unit(context, self.params, unit)

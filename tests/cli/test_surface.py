@@ -106,7 +106,7 @@ SURFACE = {
     "models check": {"MODEL", "--device", "--dtype", "--frames", "--height", "--json", "--width"},
     "models list": {"--json"},
     "models show": {"MODEL", "--json"},
-    "models train": {"MODEL", "--device", "--json", "--out", "--quick"},
+    "models train": {"MODEL", "--device", "--further", "--json", "--out", "--quick"},
     "plan": {"MODEL", *REQUEST},
     "probes list": {"--json"},
     "store info": {"STORE", "--json"},

@@ -11,6 +11,7 @@ import zarr
 
 import dit_lens_stores as stores
 from dit_lens.edits import Constant, Edit, File, Function, Mask, Noise, Stored, Values
+from dit_lens.engine.flow import LINGER_SECONDS
 from dit_lens.errors import BadEdit, BadSelection, DitLensError
 
 
@@ -33,7 +34,7 @@ def donors(kit, tmp_path_factory):
 
 def _die(done, steps):
     if done == 2:
-        time.sleep(0.3)  # what is queued is written
+        time.sleep(LINGER_SECONDS + 0.3)  # what is queued is written
         raise RuntimeError("dies")
 
 

@@ -34,8 +34,9 @@ def test_every_event_is_exact_or_not_done(tmp_path: Path, moment: int) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"
-        while not any((tmp_path / "a.zarr/t0/e_done/c/0/0").read_bytes()[:8000]):  # something is done
-            time.sleep(0.01)
+        for name in ("x", "e"):
+            while not any((tmp_path / f"a.zarr/t0/{name}_done/c/0/0").read_bytes()[:8000]):  # something is done
+                time.sleep(0.01)
         time.sleep(random.Random(moment).uniform(0, 0.5))
         process.kill()
         assert process.wait(30) == -signal.SIGKILL

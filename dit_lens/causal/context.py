@@ -30,9 +30,15 @@ if TYPE_CHECKING:
     from dit_lens.generation import Generation
     from dit_lens.lens import Lens
 
-__all__ = ["Context", "Progress"]
+__all__ = ["Context", "Progress", "Share", "ShareMeasured"]
 
 Progress = Callable[[int, int], None]
+Share = tuple[int, int]
+"""Number of a process, and how many there are."""
+
+
+class ShareMeasured(BaseException):  # no Exception: what a probe handles must let it through
+    """Ends the run of a probe in a process that measures a share: what follows needs all units."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,8 @@ class Context:
         Where ``scratch`` makes its folders.
     progress : callable, optional
         Called with (units done, units in all).
+    share : tuple of int, optional
+        If this process measures some of the units only: its number, and how many processes there are.
     """
 
     lens: Lens
@@ -63,6 +71,7 @@ class Context:
     kept: Kept
     scratch_folder: Path
     progress: Progress | None = field(default=None, compare=False)
+    share: Share | None = None
 
     @cached_property
     def units(self) -> tuple[Unit, ...]:
@@ -136,6 +145,11 @@ class Context:
         from dit_lens.causal.together import put_together
 
         units = self.units if units is None else tuple(units)
+        if self.share is not None:
+            number, count = self.share
+            for unit in units[number::count]:
+                self.kept.once(unit, measure)
+            raise ShareMeasured
         parts = []
         for done, unit in enumerate(units):
             if self.progress:

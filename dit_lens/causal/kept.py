@@ -35,6 +35,8 @@ class Kept:
         Made by ``begin``.
     settings : mapping
         Everything that all units share, as plain JSON.
+    locks : bool
+        Whether nobody else may measure there meanwhile.
 
     Raises
     ------
@@ -56,10 +58,10 @@ class Kept:
     >>> kept.end()
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Any], *, locks: bool = True) -> None:
         self.folder, self._settings = folder, json.loads(json.dumps(settings))
         self._lock: Lock | None = None
-        if folder.is_dir():
+        if folder.is_dir() and locks:
             Lock(folder, _WHAT).release()
         if (folder / _SETTINGS).is_file():
             refuse_other_settings(folder / _SETTINGS, self._settings, _WHAT)

@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -15,7 +16,8 @@ import xarray as xr
 from dit_lens.bench.condition import Condition, describe_bench
 from dit_lens.bench.errors import BadBench
 from dit_lens.bench.questions import Question, questions_of
-from dit_lens.causal.context import Context, Progress
+from dit_lens.causal.context import Context, Progress, Share, ShareMeasured
+from dit_lens.causal.encoders import remembering_encoders
 from dit_lens.causal.kept import Kept
 from dit_lens.probing.blame import blame, who
 from dit_lens.probing.errors import BadParams, ProbeFailed
@@ -57,12 +59,17 @@ class Intervention:
         context.kept.begin()
         shutil.rmtree(context.scratch_folder, ignore_errors=True)  # of a run that was killed
         try:
-            with blame(self.probe, "run"):
+            with blame(self.probe, "run"), remembering_encoders(context.lens.pipeline):
                 result: object = self.probe.run(context)
         finally:
             shutil.rmtree(context.scratch_folder, ignore_errors=True)
             context.kept.end()
         return _checked(self.probe, result).assign_attrs(_provenance(self))
+
+    def measure(self) -> None:
+        """Measure the share of this process, and put nothing together."""
+        with suppress(ShareMeasured), blame(self.probe, "run"), remembering_encoders(self.context.lens.pipeline):
+            self.probe.run(self.context)
 
 
 def prepare_intervention(
@@ -74,10 +81,12 @@ def prepare_intervention(
     *,
     out: Path,
     params: Mapping[str, Any] | None = None,
+    share: Share | None = None,
 ) -> Intervention:
     """Check an intervention without running it; parameters and errors are those of ``intervene``.
 
-    Units are kept in ``out/NAME.units``.
+    Units are kept in ``out/NAME.units``. With a ``share`` it is that of one process of several, of which the first has
+    locked the folder.
     """
     ready, condition, seeds = make_probe(probe, params), condition or Condition(), tuple(seeds)
     if not is_causal(ready):
@@ -95,8 +104,8 @@ def prepare_intervention(
         lens.check(condition.request(question, 0))
     settings = describe_bench(lens, questions[0], condition, {})
     folder = out / f"{causal.name}.units"
-    kept = Kept(folder, {**_identity(causal), **settings})
-    context = Context(lens, questions, seeds, condition, kept, folder / ".scratch")
+    kept = Kept(folder, {**_identity(causal), **settings}, locks=share is None)
+    context = Context(lens, questions, seeds, condition, kept, folder / ".scratch", share=share)
     if check := getattr(causal, "check", None):
         with blame(causal, "check"):
             check(context)

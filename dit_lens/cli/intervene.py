@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -80,6 +81,9 @@ class InterveneOptions(BaseModel):
         tuple[FigureFormat, ...],
         Parameter(show_default=False, help="Format of the figures; may be repeated. [default: png]"),
     ] = ("png",)
+    workers: Annotated[
+        int, Parameter(help="Processes that share the units and the cores, each with the model in memory.")
+    ] = Field(default=1, ge=1, le=64)
     dtype: Annotated[Literal["float32", "bfloat16", "float16"] | None, Parameter(help="Type to compute in.")] = None
     device: Annotated[str | None, Parameter(help="Device to compute on, such as cpu or cuda.")] = None
     json_: Json = False
@@ -114,7 +118,7 @@ def intervene(model: str, /, *, options: Annotated[InterveneOptions, Parameter(n
     """
     check_out(options.out)
     interventions = _prepare(model, options)
-    records = [_run_one(each, options) for each in interventions]
+    records = [_run_one(each, model, options) for each in interventions]
     if options.json_:
         show_json({"model": model, "results": [record.model_dump(mode="json") for record in records]})
         return
@@ -122,27 +126,38 @@ def intervene(model: str, /, *, options: Annotated[InterveneOptions, Parameter(n
         _show(record)
 
 
-def _prepare(model: str, options: InterveneOptions) -> list[Intervention]:
+def _prepare_share(model: str, options: InterveneOptions, probe: str, share: tuple[int, int]) -> Intervention:
+    """One of the interventions, in another process."""
+    return next(each for each in _prepare(model, options, share) if each.probe.name == probe)
+
+
+def _prepare(model: str, options: InterveneOptions, share: tuple[int, int] | None = None) -> list[Intervention]:
     """Check every probe, place, question and request before the first of them runs."""
     own = [setting for setting in options.set_ if "." in setting.partition("=")[0]]
     probes = ready_probes(options.probe, own)
-    for probe in probes:
-        check_result(options.out, probe.name, options.figures)
+    if share is None:
+        for probe in probes:
+            check_result(options.out, probe.name, options.figures)
     condition = _condition(options, [setting for setting in options.set_ if setting not in own])
     questions, seeds = _questions(options), read_numbers("--seeds", options.seeds or ("0",), _SEEDS_AT_MOST)
     lens = load_quietly(model, dtype=options.dtype, device=options.device)
     check_settings(lens, condition.extra)
     from dit_lens.causal import prepare_intervention
 
-    return [prepare_intervention(lens, probe, questions, seeds, condition, out=options.out) for probe in probes]
+    prepare = partial(prepare_intervention, lens, out=options.out, share=share)
+    return [prepare(probe, questions, seeds, condition) for probe in probes]
 
 
-def _run_one(intervention: Intervention, options: InterveneOptions) -> InterventionRecord:
+def _run_one(intervention: Intervention, model: str, options: InterveneOptions) -> InterventionRecord:
+    from dit_lens.causal.workers import measure_by_processes
     from dit_lens.probing import save_result
 
     probe, context = intervention.probe, intervention.context
     path, missing = check_result(options.out, probe.name, options.figures), intervention.missing
     with working_on(f"probe {probe.name} on {len(context.units)} units, {context.steps} steps each") as report:
+        if options.workers > 1 and missing:
+            prepare = partial(_prepare_share, model, options, probe.name)
+            measure_by_processes(intervention, prepare, options.workers, report)
         result = intervention.run(progress=report)
     save_result(result, path)
     return InterventionRecord(

@@ -102,6 +102,7 @@ SURFACE = {
         "--steps",
         "--task",
         "--width",
+        "--workers",
     },
     "models check": {"MODEL", "--device", "--dtype", "--frames", "--height", "--json", "--width"},
     "models list": {"--json"},

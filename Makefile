@@ -8,7 +8,7 @@ DOCS   := $(VENV)/.dit-lens-docs-installed
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test slow check bench anatomy docs clean
+.PHONY: help setup demo test slow check bench anatomy paper docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1 \t/' | expand -t 16
@@ -44,6 +44,9 @@ bench: $(STAMP)  ## measure what a trace costs here; ARGS="--quick" tries it, "-
 
 anatomy: $(STAMP)  ## measure what tiny-wan does, renew docs/tiny-wan.md; ARGS="--quick" tries it
 	PYTHONPATH=docs $(BIN)/python -m anatomy $(ARGS)
+
+paper: $(STAMP)  ## run the experiments of the paper on tiny-wan, renew docs/paper; ARGS="--quick" tries it
+	PYTHONPATH=docs $(BIN)/python -m experiments $(ARGS)
 
 docs: $(DOCS)  ## build the documentation into docs/_build
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build

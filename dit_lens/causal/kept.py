@@ -8,7 +8,7 @@ nor the rules that score it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +108,10 @@ class Kept:
             f"'{unit.question.name}' with seed {unit.seed} was measured otherwise in '{self.folder}'; got {what}, "
             f"allowed the same; choose another folder, or remove it to begin again"
         )
+
+    def count(self, units: Sequence[Unit]) -> int:
+        """How many of some units are there, without a look into them."""
+        return sum(self._path(unit).exists() for unit in units)
 
     def once(self, unit: Unit, measure: Callable[[Unit], xr.Dataset]) -> xr.Dataset:
         """What is kept of a unit, measured first if it is not there yet."""

@@ -45,14 +45,14 @@ def measure_by_processes(
     Exception
         What ended a process; the others end with the unit that they are at, which is not lost.
     """
-    units, kept = len(intervention.context.units), intervention.context.kept
+    units, kept = intervention.context.units, intervention.context.kept
     kept.begin()
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
     try:
         running = {pool.submit(_measure, prepare, (number, workers)) for number in range(workers)}
         while running:
             if progress:
-                progress(units - intervention.missing, units)
+                progress(kept.count(units), len(units))
             done, running = wait(running, _LOOK_SECONDS, return_when=FIRST_EXCEPTION)
             _raise_first(done)
     finally:

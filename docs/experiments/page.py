@@ -1,0 +1,41 @@
+"""Fill the pages' templates with what was found: no number of theirs is written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from string import Template
+
+from experiments.found import Found, read_found
+from experiments.texts import PAGES, texts_of
+
+__all__ = ["TEMPLATES", "render", "write_pages"]
+
+TEMPLATES = Path(__file__).parent / "pages"
+
+
+def render(page: str, template: str, found: Mapping[str, Found]) -> str:
+    """One page as text.
+
+    Raises
+    ------
+    ValueError
+        If template and texts do not name the same placeholders.
+    """
+    texts, form = texts_of(page, found), Template(template)
+    if differ := set(form.get_identifiers()) ^ set(texts):
+        raise ValueError(
+            f"page {page} cannot be filled; got placeholders and texts that differ in {', '.join(sorted(differ))}, "
+            f"allowed the same names in both; add what is missing or take it out of the other"
+        )
+    return form.substitute(texts)
+
+
+def write_pages(out: Path) -> list[Path]:
+    """Write ``out/paper/PAGE.md`` from the JSON files beside them."""
+    found, written = read_found(out / "paper"), []
+    for page in PAGES:
+        template = (TEMPLATES / f"{page}.md.in").read_text(encoding="utf-8")
+        written.append(out / "paper" / f"{page}.md")
+        written[-1].write_text(render(page, template, found), encoding="utf-8")
+    return written

@@ -1,0 +1,124 @@
+"""Run an experiment by its command line, and keep of its result what the pages need: means, intervals, controls.
+
+What was measured stays in the folder of the command, so one that was stopped goes on; the seconds of all its parts are
+added up there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from dit_lens.tiny import WEIGHTS
+from experiments.catalogue import Experiment
+
+__all__ = ["measure", "weights_sha256"]
+
+_SECONDS = "seconds.json"
+_PACKAGES = ("torch", "diffusers", "dit-lens")
+
+
+def measure(experiment: Experiment, runs: Path, out: Path, workers: int, quick: bool) -> Path:
+    """Run it, then write ``out/paper/NAME.json`` and its figures to ``out/images``; returns the JSON file.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    runs : pathlib.Path
+        For the command's own folder.
+    out : pathlib.Path
+        Where the documentation lies.
+    workers : int
+    quick : bool
+
+    Returns
+    -------
+    pathlib.Path
+    """
+    folder = runs / experiment.name
+    folder.mkdir(parents=True, exist_ok=True)
+    _forget(folder, experiment.probe)
+    began = time.perf_counter()
+    words = experiment.words(str(folder), workers, quick)
+    subprocess.run([sys.executable, "-m", "dit_lens", *words], check=True)
+    seconds = _added(folder / _SECONDS, time.perf_counter() - began)
+    result = xr.open_zarr(folder / f"{experiment.probe}.zarr", consolidated=False)
+    shown = experiment.words(f"runs/paper/{experiment.name}", workers, quick)
+    document = {
+        "command": " ".join(["dit-lens", *shown]),
+        "seconds": round(seconds),
+        "quick": quick,
+        "weights_sha256": weights_sha256(),
+        "machine": f"{os.cpu_count()} cores, no GPU",
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in _PACKAGES},
+        "date": time.strftime("%Y-%m-%d"),
+        "found": _kept(result),
+    }
+    path = out / "paper" / f"{experiment.name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document) + "\n", encoding="utf-8")
+    _copy_figures(folder, experiment, out / "images")
+    return path
+
+
+def weights_sha256() -> str:
+    """Of all files of weights in the package, in the order of their names."""
+    digest = hashlib.sha256()
+    for path in sorted(WEIGHTS.rglob("*.safetensors")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _forget(folder: Path, probe: str) -> None:
+    """Remove a result, not what was measured for it: the command refuses to write over a result."""
+    shutil.rmtree(folder / f"{probe}.zarr", ignore_errors=True)
+    for figure in folder.glob(f"{probe}-*.png"):
+        figure.unlink()
+
+
+def _added(path: Path, seconds: float) -> float:
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else 0.0
+    path.write_text(json.dumps(before + seconds), encoding="utf-8")
+    return float(before + seconds)
+
+
+def _kept(result: xr.Dataset) -> dict[str, Any]:
+    """Summaries over puzzles, and of each control that is a truth value in how many units it held."""
+    names = [str(name) for name in result.data_vars if str(name).endswith(("_mean", "_low", "_high")) or name == "says"]
+    controls = {
+        str(name): f"{int(values.sum())} of {values.size}"
+        for name, values in result.data_vars.items()
+        if values.dtype == bool and {"question", "seed"} <= set(values.dims)
+    }
+    means = {str(name): result[name].mean(("question", "seed")) for name in ("calls", "cost") if name in result}
+    kept = result[names].assign(means).drop_attrs()
+    sizes = {"questions": result.sizes["question"], "seeds": result.sizes["seed"], "controls": controls}
+    labels = {dim: result[dim].values.tolist() for dim in kept.dims if dim in result.coords}
+    variables = {str(name): _listed(values) for name, values in kept.data_vars.items()}
+    return {**sizes, "labels": labels, "sigma": _sigmas(result), "variables": variables}
+
+
+def _listed(values: xr.DataArray) -> dict[str, Any]:
+    return {"dims": list(values.dims), "values": values.values.tolist()}
+
+
+def _sigmas(result: xr.Dataset) -> list[float] | None:
+    return [round(float(sigma), 3) for sigma in result["sigma"].values] if "sigma" in result.coords else None
+
+
+def _copy_figures(folder: Path, experiment: Experiment, images: Path) -> None:
+    images.mkdir(parents=True, exist_ok=True)
+    for figure in sorted(folder.glob(f"{experiment.probe}-*.png")):
+        shutil.copy(figure, images / f"paper-{experiment.name}-{figure.stem.removeprefix(experiment.probe + '-')}.png")

@@ -14,6 +14,10 @@ The unseen puzzle is shared out among them, each task getting as much of it as o
 Where every score is the same limit of the scale, the exact bound is computed, for as many puzzles as the mean is worth:
 ``K^2 / sum(1 / P)``. Of a single puzzle whose score is within the scale nothing can be told, and the ends are NaN.
 
+Differences of two conditions, and effects, have no such limits, or limits that nothing comes near: there an unseen
+puzzle of the worst kind would be most of the interval. Of these it is Student's, over puzzles, each task with its own
+spread and Welch's degrees of freedom.
+
 Shapes: P puzzles, S seeds, R resamples, K tasks.
 """
 
@@ -24,8 +28,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 
-__all__ = ["LEVEL", "RESAMPLES", "SEED", "Interval", "mean_interval", "two_level_interval"]
+__all__ = ["LEVEL", "RESAMPLES", "SEED", "Interval", "mean_interval", "student_interval", "two_level_interval"]
 
 LEVEL = 0.95
 RESAMPLES = 2000
@@ -134,6 +139,38 @@ def mean_interval(
     low_R, high_R = _resampled(means_KP, resamples, seed, limits)
     low, high = float(np.quantile(low_R, tail)), float(np.quantile(high_R, 1 - tail))
     return Interval(mean, min(low, limits[1] - far), max(high, limits[0] + far))
+
+
+def student_interval(tasks: Sequence[npt.ArrayLike], *, level: float = LEVEL) -> Interval:
+    """Mean of the means of several tasks, with Student's interval over puzzles; for values without limits.
+
+    Parameters
+    ----------
+    tasks : sequence of array_like
+        Each a table as in ``two_level_interval``; tasks weigh the same.
+    level : float
+        Between 0 and 1.
+
+    Returns
+    -------
+    Interval
+        Where the puzzles of each task are all alike, both ends are the mean. NaN at the ends if a task has one puzzle.
+
+    Examples
+    --------
+    >>> str(student_interval([[[0.1], [0.3], [-0.1], [0.1]]]))
+    '0.100 [-0.160, 0.360]'
+    """
+    means_KP = [np.nanmean(_table(task), axis=1) for task in tasks]
+    mean = float(np.mean([means_P.mean() for means_P in means_KP]))
+    if min(map(len, means_KP)) < 2:
+        return Interval(mean, float("nan"), float("nan"))
+    parts_K = np.array([means_P.var(ddof=1) / len(means_P) for means_P in means_KP]) / len(means_KP) ** 2
+    if not parts_K.any():
+        return Interval(mean, mean, mean)
+    freedom = parts_K.sum() ** 2 / (parts_K**2 / [len(means_P) - 1 for means_P in means_KP]).sum()
+    reach = float(stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(parts_K.sum()))
+    return Interval(mean, mean - reach, mean + reach)
 
 
 def _table(scores_PS: npt.ArrayLike) -> Scores:

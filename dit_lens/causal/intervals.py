@@ -12,17 +12,15 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from dit_lens.bench.intervals import Interval, mean_interval
+from dit_lens.bench.intervals import Interval, mean_interval, student_interval
 
-__all__ = ["DIFFERENCES", "SCORES", "over_puzzles"]
+__all__ = ["SCORES", "over_puzzles"]
 
 SCORES = (0.0, 1.0)
-DIFFERENCES = (-1.0, 1.0)
-"""Limits of a difference of two scores."""
 
 
 def over_puzzles(
-    values: xr.DataArray, limits: tuple[float, float] = SCORES, repeats: tuple[str, ...] = ()
+    values: xr.DataArray, limits: tuple[float, float] | None = SCORES, repeats: tuple[str, ...] = ()
 ) -> xr.Dataset:
     """Mean, and the ends of its interval, over the puzzles of all tasks; tasks weigh the same.
 
@@ -30,8 +28,9 @@ def over_puzzles(
     ----------
     values : xarray.DataArray
         With ``question`` and ``seed``, and the coordinates ``task`` and ``variant`` along ``question``.
-    limits : tuple of float
-        Lowest and highest possible value; ``DIFFERENCES`` of two scores.
+    limits : tuple of float, optional
+        Lowest and highest possible value, which the interval then allows for; None of differences and effects, whose
+        interval is Student's.
     repeats : tuple of str
         Further dimensions that are repeats of a puzzle, such as ``noise_seed``.
 
@@ -61,10 +60,10 @@ def over_puzzles(
     )
 
 
-def _ends(scores_PS: npt.NDArray[np.float64], rows: list[list[int]], limits: tuple[float, float]) -> list[float]:
+def _ends(scores_PS: npt.NDArray[np.float64], rows: list[list[int]], limits: tuple[float, float] | None) -> list[float]:
     tasks = [scores_PS[own] for own in rows]
     tasks = [task for task in tasks if not np.isnan(task).all()]
     if not tasks:
         return [np.nan] * 3
-    found: Interval = mean_interval(tasks, limits=limits)
+    found: Interval = student_interval(tasks) if limits is None else mean_interval(tasks, limits=limits)
     return [found.mean, found.low, found.high]

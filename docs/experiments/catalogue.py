@@ -72,8 +72,8 @@ EXPERIMENTS = {
             tasks=("grounding:plain",),
             n=32,
             seeds="0",
-            steps=8,
-            settings=("swap.donor=prompt",),
+            steps=4,
+            settings=("swap.donor=prompt", "swap.layers=1:6"),
             quick=("swap.donor=prompt", "swap.layers=1+9"),
         ),
         Experiment(
@@ -81,8 +81,8 @@ EXPERIMENTS = {
             probe="noise",
             tasks=("maze:plain", "fork:free"),
             n=16,
-            steps=8,
-            settings=("noise.steps=0+1+2+4+6", "noise.noise_seeds=1", "noise.layers=1+5+9"),
+            steps=6,
+            settings=("noise.noise_seeds=1", "noise.layers=1+5+9"),
             quick=("noise.steps=0", "noise.noise_seeds=1", "noise.frames=1", "noise.layers=5"),
         ),
         Experiment(

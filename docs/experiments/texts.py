@@ -52,7 +52,7 @@ def _contrast(one: Found) -> str:
         (step, by_step), (frame, by_frame) = worst["step"], worst["frame"]
         lines.append(
             f"- {_KINDS[kind]}: at most {by_step} in one step (step {step}), and {by_frame} in one frame in all "
-            f"steps with noise (frame {frame})"
+            f"steps (latent frame {frame})"
         )
     return "\n".join(lines)
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from pydantic import BaseModel
 
 from dit_lens.causal import Unit, intervene, prepare_intervention
-from dit_lens.causal.intervals import DIFFERENCES, over_puzzles
+from dit_lens.causal.intervals import over_puzzles
 from dit_lens.causal.kept import Kept
 from dit_lens.errors import BadBench, BadParams, NonConformingProbe, OtherBench, ProbeFailed
 from dit_lens.probing import CausalProbe, analyze, captures_for, is_causal
@@ -191,7 +191,7 @@ def test_differences_are_paired_before_they_are_averaged():
     """What puzzles differ in is the same in both conditions, and is gone."""
     base = np.linspace(0, 0.8, 400)[:, None, None]
     apart = over_puzzles(table(base + 0.1), repeats=("noise_seed",))
-    paired = over_puzzles(table(base + 0.1) - table(base), DIFFERENCES, ("noise_seed",))
+    paired = over_puzzles(table(base + 0.1) - table(base), None, ("noise_seed",))
     assert float(paired["mean"]) == pytest.approx(0.1)
     assert float(paired["high"] - paired["low"]) < float(apart["high"] - apart["low"])
     assert all(np.isnan(over_puzzles(table(np.full((3, 1, 1), np.nan)))[end]) for end in ("mean", "low", "high"))

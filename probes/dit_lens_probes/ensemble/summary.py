@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from dit_lens.causal.intervals import DIFFERENCES, over_puzzles
+from dit_lens.causal.intervals import over_puzzles
 
 __all__ = ["say", "summarize"]
 
@@ -33,7 +33,7 @@ def summarize(units: xr.Dataset) -> xr.Dataset:
     against = units["score"].sel(condition=others).rename(condition="baseline")
     difference = ensemble - against
     result["difference"] = difference.assign_attrs(long_name="score of the ensemble less that of the baseline")
-    ends = over_puzzles(difference, DIFFERENCES)
+    ends = over_puzzles(difference, None)
     result = result.assign({f"difference_{part}": values for part, values in ends.items()})
     within = ~((ends["low"] > 0) | (ends["high"] < 0))  # also where nothing can be told
     rows = zip(others, *(ends[part].values.tolist() for part in ("mean", "low", "high")), strict=True)

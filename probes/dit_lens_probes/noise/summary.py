@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from dit_lens.causal.intervals import DIFFERENCES, SCORES, over_puzzles
+from dit_lens.causal.intervals import SCORES, over_puzzles
 from dit_lens.puzzles import TASKS
 from dit_lens_probes.noise.params import At
 
@@ -65,7 +65,7 @@ def _of_sweep(result: xr.Dataset, at: At) -> xr.Dataset:
     parts = {
         f"score_at_{at}": over_puzzles(score, SCORES, REPEATS),
         f"control_score_at_{at}": over_puzzles(control, SCORES),
-        f"effect_at_{at}": over_puzzles(score - control, DIFFERENCES, REPEATS),
+        f"effect_at_{at}": over_puzzles(score - control, None, REPEATS),
     }
     return xr.merge([_with_ends(ends, name) for name, ends in parts.items()], join="exact", compat="no_conflicts")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import xarray as xr
 
 from dit_lens.causal.intervals import SCORES, over_puzzles
@@ -22,19 +21,14 @@ _LONG = {
 def summarize(units: xr.Dataset) -> xr.Dataset:
     """Add ``effect_mean``, ``effect_low``, ``effect_high`` and so on over (direction, source, layer).
 
-    An effect has no natural limits. Its interval takes 0 and 1 for them, or the lowest and highest effect of the
-    result where these lie beyond.
+    An effect has no limits, so its interval is Student's over puzzles; those of what is true or false, and of scores,
+    allow for a puzzle that nobody saw.
     """
     result = units.copy()
     for name, text in _LONG.items():
         values = units[name]
         result[name].attrs["long_name"] = text
-        limits = _limits(values) if name in ("effect", "moved", "effect_end") else SCORES
+        limits = None if name in ("effect", "moved", "effect_end") else SCORES
         for part, ends in over_puzzles(values, limits).items():
             result[f"{name}_{part}"] = ends.assign_attrs(long_name=f"{text} ({part} of the interval over puzzles)")
     return result
-
-
-def _limits(values: xr.DataArray) -> tuple[float, float]:
-    known = values.values[np.isfinite(values.values)]
-    return float(min(0.0, known.min(initial=0.0))), float(max(1.0, known.max(initial=1.0)))

@@ -23,13 +23,14 @@ from dit_lens.captures import Capture
 from dit_lens.probing import BadParams
 from dit_lens_probes.alike import Likeness, check_alike, likeness_of
 from dit_lens_probes.linear.labels import LEVELS, Frames, Level, Source, Values
+from dit_lens_probes.projected import projection
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from dit_lens_probes.linear.params import LinearParams
 
-__all__ = ["Cells", "Gathered", "Video", "feature_dims", "gather", "merge", "projection", "row_level"]
+__all__ = ["Cells", "Gathered", "Video", "feature_dims", "gather", "merge", "row_level"]
 
 _PLACES = ("branch", "step", "layer", "frame", "token")
 _VECTORS = ("raw", "mean", "std", "project")
@@ -150,17 +151,6 @@ def feature_dims(capture: Capture) -> tuple[str, ...]:
         message = f"linear.capture holds no vector for a layer; got '{capture}', allowed a site with layers, and"
         raise BadParams(f"{message} {', '.join(_VECTORS)}; take block.out:raw or block.out:mean:token")
     return dims
-
-
-def projection(size: int, to: int, seed: int) -> npt.NDArray[np.float64]:
-    """A Gaussian matrix that keeps distances on average: float64 (size, to).
-
-    Examples
-    --------
-    >>> projection(8, 2, 0).shape
-    (8, 2)
-    """
-    return np.asarray(np.random.default_rng([seed, size, to]).standard_normal((size, to)) / np.sqrt(to))
 
 
 def _features(array: xr.DataArray, level: Level) -> npt.NDArray[np.float64]:

@@ -115,9 +115,9 @@ def test_too_much_memory_is_refused_before_and_while_reading(store, table):
     ):
         analyze(store, Linear, params)
     probe = Linear(Linear.Params(**params))
-    state = next(iter(_states(probe, store)))
+    states = [state for state, _ in zip(_states(probe, store), range(6), strict=False)]
     with pytest.raises(BadParams, match=r"more memory than linear\.memory"):
-        probe.combine([state])
+        probe.combine(states)
 
 
 def _states(probe, store):

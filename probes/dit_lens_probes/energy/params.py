@@ -12,16 +12,16 @@ __all__ = ["EnergyParams"]
 class EnergyParams(BaseModel):
     """Parameters of the energy probe.
 
-    The two percentiles and ``sinks=mask`` change numbers; ``sinks``, ``channels``, ``mask`` and ``curves`` add some; the
-    others choose what is drawn.
+    The two percentiles and ``sinks=mask`` change numbers; ``sinks``, ``channels``, ``mask`` and ``curves`` add some;
+    the others choose what is drawn.
 
     Attributes
     ----------
     clip_low, clip_high : float
         Percentiles to which the robust map is clipped.
     sinks : {"none", "find", "mask"}
-        ``find`` tokens that dominate most layers of a step, and ring them in the figures; ``mask`` leaves them out of the
-        robust map, of shares and of curves as well. ``energy`` is never changed.
+        ``find`` tokens that dominate most layers of a step, and ring them in the figures; ``mask`` leaves them out of
+        the robust map, of shares and of curves as well. ``energy`` is never changed.
     sink_ratio : float
         How many times the median energy of its layer a token has to have to dominate it.
     channels : str

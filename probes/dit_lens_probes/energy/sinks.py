@@ -3,7 +3,7 @@
 A token *dominates* a layer if its energy is many times the median of all tokens of that layer and step; a *sink* is a
 token that dominates in most layers. Both are words about size alone: that a token is loud does not say what it does.
 A *massive* channel holds a large share of the sum of squares of all channels, over all tokens. Energies are sums over
-channels and cannot show it, so it is looked for only where a capture holds it: ``block.out:top:K`` or ``block.out:raw``.
+channels and cannot show it, so it is looked for only where a capture does: ``block.out:top:K`` or ``block.out:raw``.
 
 Shapes: B branches, S steps, L layers, F frames, T tokens, K channels that are named.
 """

@@ -62,10 +62,13 @@ def _map(result: xr.Dataset) -> Figure:
             images[name] = draw_step_map(axis, result[name].sel(branch=branch), norms[name], colours)
             axis.set_title(title, fontsize=8.5)
         row[0].set_ylabel(f"layer (branch {branch})", fontsize=8)
-    figure.colorbar(images["score"], ax=axes[:, :2], shrink=0.9, pad=0.01).set_label(_quantity(result), fontsize=8)
-    figure.colorbar(images["selectivity"], ax=axes[:, 2:], shrink=0.9, pad=0.02).set_label(
-        "score − control", fontsize=8
-    )
+    for name, place, words in (
+        ("score", axes[:, :2], _quantity(result)),
+        ("selectivity", axes[:, 2:], "score − control"),
+    ):
+        bar = figure.colorbar(images[name], ax=place, shrink=0.9, pad=0.01)
+        bar.set_label(words, fontsize=8)
+        bar.ax.tick_params(labelsize=7.5)
     figure.suptitle(_title(result), fontsize=9.5, x=0.01, ha="left")
     return figure
 
@@ -100,14 +103,14 @@ def _quantity(result: xr.Dataset) -> str:
 
 def _steps(result: xr.Dataset) -> Figure:
     branches = result["branch"].values.tolist()
-    figure = Figure(figsize=(1.2 + 4.6 * len(branches), 3.7), layout="constrained")
+    figure = Figure(figsize=(max(6.8, 1.2 + 4.6 * len(branches)), 3.9), layout="constrained")
     axes = figure.subplots(1, len(branches), squeeze=False, sharey=True)[0]
     for axis, branch in zip(axes, branches, strict=True):
         _draw_steps(axis, result.sel(branch=branch))
         axis.set_title(f"branch {branch}", fontsize=8.5)
     axes[0].set_ylabel(_quantity(result), fontsize=8)
     handles, names = axes[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=4, fontsize=7.5, frameon=False)
+    figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize=7.5, frameon=False)
     figure.suptitle(_title(result), fontsize=8.5, x=0.01, ha="left")
     return figure
 

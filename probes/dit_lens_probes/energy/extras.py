@@ -14,7 +14,7 @@ import xarray as xr
 from dit_lens.captures import Capture
 from dit_lens.probing import BadParams, MissingCapture
 from dit_lens.puzzles import recognise
-from dit_lens_probes.energy.sinks import dominance, massive_channels, without_sinks
+from dit_lens_probes.energy.sinks import MASSIVE_DIMS, dominance, massive_channels, without_sinks
 from dit_lens_probes.masks import as_answered, puzzle_mask, token_shares
 
 if TYPE_CHECKING:
@@ -71,14 +71,29 @@ def add_extras(maps: xr.Dataset, chunk: xr.Dataset, params: EnergyParams) -> xr.
         maps["dominance"] = share.assign_attrs(attrs, masked=int(params.sinks == "mask"))
         energy = without_sinks(energy, share) if params.sinks == "mask" else energy
     if capture := channel_capture(params.channels):
-        count = int(capture.argument or _DEFAULT_RANKS)
-        maps = maps.merge(massive_channels(chunk[capture.array], count), join="exact", combine_attrs="override")
-        maps["channel_share"].attrs = {"long_name": "share of the sum of squares that the channel holds"}
+        maps = maps.assign(_channels(maps, chunk, capture).data_vars)
     if params.mask:
         maps = maps.assign(_shares(energy, chunk, params.mask))
     if params.curves:
         maps = maps.assign(_curves(energy))
     return maps
+
+
+def _channels(maps: xr.Dataset, chunk: xr.Dataset, capture: Capture) -> xr.Dataset:
+    """The largest channels; of steps, branches and layers that their capture does not hold, -1 with NaN."""
+    count = int(capture.argument or _DEFAULT_RANKS)
+    wanted = {dim: maps[dim].values for dim in ("branch", "step", "layer")}
+    shape = (*(len(labels) for labels in wanted.values()), count)
+    found = xr.Dataset(
+        {"channel": (MASSIVE_DIMS, np.full(shape, -1)), "channel_share": (MASSIVE_DIMS, np.full(shape, np.nan, "f4"))},
+        coords={**wanted, "rank": np.arange(count)},
+    )
+    if capture.array in chunk:
+        held = massive_channels(chunk[capture.array], count)
+        found = held.reindex({**wanted, "rank": np.arange(count)}, fill_value={"channel": -1, "channel_share": np.nan})
+    found["channel"].attrs = {"long_name": "channel with the largest share of the sum of squares, by rank"}
+    found["channel_share"].attrs = {"long_name": "share of the sum of squares that the channel holds"}
+    return found
 
 
 def _curves(energy: xr.DataArray) -> dict[str, xr.DataArray]:

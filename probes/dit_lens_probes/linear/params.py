@@ -70,7 +70,7 @@ class LinearParams(BaseModel):
     alphas: tuple[float, ...] = Field(default=ALPHAS, min_length=1)
     controls: int = Field(default=5, ge=1)
     seed: int = Field(default=0, ge=0)
-    memory: float = Field(default=2.0, gt=0)
+    memory: float = Field(default=0.5, gt=0)
     branch: str | None = None
 
     @field_validator("alphas")

@@ -113,8 +113,10 @@ def refuse_large(size: int, memory: float) -> None:
     """Raise if features would take more gigabytes than they may."""
     if size > memory * 1e9:
         message = f"features would take more memory than linear.memory; got {size / 1e9:.2f} GB, allowed {memory:g} GB"
-        remedy = "take fewer cells (linear.capture=block.out:raw[branch=cond]), tokens or dimensions (linear.project)"
-        raise BadParams(f"{message}; {remedy}")
+        remedy = (
+            "take fewer cells (linear.capture=block.out:raw[branch=cond]), tokens or dimensions (linear.project), or "
+        )
+        raise BadParams(f"{message}; {remedy}allow more")
 
 
 def row_level(params: LinearParams, source: Source) -> Level:

@@ -115,7 +115,9 @@ def refuse_large(size: int, memory: float) -> None:
     """Raise if the state would take more gigabytes than it may."""
     if size > memory * 1e9:
         message = f"components would take more memory than pca.memory; got {size / 1e9:.2f} GB, allowed {memory:g} GB"
-        raise BadParams(f"{message}; take fewer cells (pca.capture=block.out:raw[branch=cond]) or pca.project=256")
+        raise BadParams(
+            f"{message}; take fewer cells (pca.capture=block.out:raw[branch=cond]) or pca.project=256, or allow more"
+        )
 
 
 def _projected(values: npt.NDArray[Any], params: PcaParams) -> npt.NDArray[np.float32]:

@@ -53,7 +53,7 @@ class PcaParams(BaseModel):
     standardise: bool = False
     project: int = Field(default=0, ge=0)
     seed: int = Field(default=0, ge=0)
-    memory: float = Field(default=2.0, gt=0)
+    memory: float = Field(default=0.5, gt=0)
     trace: str | None = None
     branch: str | None = None
     step: int | None = None

@@ -39,7 +39,7 @@ def draw_step_map(axis: Axes, values: xr.DataArray, norm: Normalize, colours: st
     --------
     >>> from matplotlib.colors import Normalize
     >>> from matplotlib.figure import Figure
-    >>> values = xr.DataArray(np.eye(2), dims=("step", "layer"), coords={"step": [0, 1], "layer": [3, 7]})
+    >>> values = xr.DataArray([[0.0, 1.0]], dims=("step", "layer"), coords={"step": [0], "layer": [3, 7]})
     >>> axis = Figure().subplots()
     >>> _ = draw_step_map(axis, values, Normalize(0, 1))
     >>> [tick.get_text() for tick in axis.get_yticklabels()]

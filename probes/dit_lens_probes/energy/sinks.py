@@ -79,7 +79,7 @@ def massive_channels(array: xr.DataArray, count: int) -> xr.Dataset:
     --------
     >>> raw = xr.DataArray([[[[[[1.0, 3.0]]]]]], dims=("branch", "step", "layer", "frame", "token", "channel"))
     >>> found = massive_channels(raw, 1)
-    >>> int(found["channel"].item()), float(found["channel_share"].item())
+    >>> int(found["channel"].item()), round(float(found["channel_share"].item()), 3)
     (1, 0.9)
     """
     if "quantity" in array.dims:
@@ -90,9 +90,11 @@ def massive_channels(array: xr.DataArray, count: int) -> xr.Dataset:
     values = array.transpose("branch", "step", "layer", "frame", "token", "channel").values.astype(np.float64)
     squares_BSLK = (values**2).sum((3, 4))
     order = np.argsort(-squares_BSLK, axis=-1, kind="stable")[..., :count]
-    shares = squares_BSLK / squares_BSLK.sum(-1, keepdims=True)
+    total = squares_BSLK.sum(-1, keepdims=True)
+    shares = squares_BSLK / np.where(total > 0, total, np.nan)
     labels = array["channel"].values if "channel" in array.coords else np.arange(array.sizes["channel"])
-    return _dataset(array, labels[order], np.take_along_axis(shares, order, axis=-1))
+    channel = np.where(np.isfinite(shares).all(-1, keepdims=True), labels[order], -1)
+    return _dataset(array, channel, np.take_along_axis(shares, order, axis=-1))
 
 
 def _dataset(array: xr.DataArray, channel: npt.NDArray[np.integer], share: npt.NDArray[np.floating]) -> xr.Dataset:

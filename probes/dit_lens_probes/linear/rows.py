@@ -146,7 +146,7 @@ def feature_dims(capture: Capture) -> tuple[str, ...]:
     Examples
     --------
     >>> feature_dims(Capture.parse("attn1.q:raw"))
-    ('head', 'channel')
+    ('head', 'head_channel')
     """
     dims = tuple(dim for dim in capture.dims if dim not in _PLACES)
     if capture.reduction not in _VECTORS or not dims or "layer" not in capture.dims:

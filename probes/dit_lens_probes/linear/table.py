@@ -59,7 +59,7 @@ def read_table(path: str, column: str) -> Table:
     Examples
     --------
     >>> path = getfixture("tmp_path") / "labels.csv"
-    >>> _ = path.write_text("trace,frame,label\\na,0,red\\na,1,blue\\n")
+    >>> _ = path.write_text("\n".join(["trace,frame,label", "a,0,red", "a,1,blue"]))
     >>> read_table(str(path), "label").level
     'frame'
     """

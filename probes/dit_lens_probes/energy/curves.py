@@ -61,8 +61,12 @@ def draw_curves(result: xr.Dataset, branch: str) -> Figure:
         _draw(left, values, "layer", "step")
         _draw(right, values, "step", "layer")
         left.set_ylabel(_NAMES[name] if name != "mask_share" else result[name].attrs["long_name"], fontsize=8)
-        if name == "mask_share":
+        if name == "mask_share" and len(shown) > 1:
             _draw_even(result, branch, (left, right))
+    for axis in axes[0]:  # lines mean the same in all rows of a column
+        axis.legend(fontsize=7, frameon=False, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    if len(shown) == 1 and shown[0] == "mask_share":
+        _draw_even(result, branch, (axes[0][0], axes[0][1]), told=False)
     figure.suptitle(f"Energy by layer and step · {_counted(result)} · branch {branch}", fontsize=9.5, x=0.01, ha="left")
     return figure
 
@@ -84,14 +88,14 @@ def _draw(axis: Axes, values: xr.DataArray, along: str, lines: str) -> None:
         axis.set_xlabel("layer", fontsize=8)
     axis.spines[["top", "right"]].set_visible(False)
     axis.tick_params(labelsize=7.5)
-    axis.legend(fontsize=7, frameon=False)
 
 
-def _draw_even(result: xr.Dataset, branch: str, axes: tuple[Axes, Axes]) -> None:
+def _draw_even(result: xr.Dataset, branch: str, axes: tuple[Axes, Axes], told: bool = True) -> None:
     even: Any = result["mask_even"].sel(branch=branch).mean()
     for axis in axes:
-        axis.axhline(float(even), color="0.4", linewidth=1, linestyle=":", label="all tokens alike")
-        axis.legend(fontsize=7, frameon=False)
+        line = axis.axhline(float(even), color="0.4", linewidth=1, linestyle=":")
+        if told:
+            axis.legend([line], ["all tokens alike"], fontsize=7, frameon=False)
 
 
 def _counted(result: xr.Dataset) -> str:

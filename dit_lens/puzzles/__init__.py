@@ -9,6 +9,7 @@ from dit_lens.puzzles.folder import write_folder
 from dit_lens.puzzles.grounding import GroundingPuzzle, other_objects, other_prompt, swap_objects
 from dit_lens.puzzles.maze import Maze, routes_visible
 from dit_lens.puzzles.occlusion import Occlusion
+from dit_lens.puzzles.recognise import named_puzzle, recognise
 from dit_lens.puzzles.registry import TASKS, make_puzzle, unseen
 
 __all__ = [
@@ -23,8 +24,10 @@ __all__ = [
     "Split",
     "Task",
     "make_puzzle",
+    "named_puzzle",
     "other_objects",
     "other_prompt",
+    "recognise",
     "routes_visible",
     "swap_objects",
     "unseen",

@@ -13,6 +13,7 @@ import pickle
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 import numpy as np
 import xarray as xr
 
-from dit_lens.captures import Capture
+from dit_lens.captures import Capture, Selection
 from dit_lens.probing.chunks import cut_trace
 from dit_lens.probing.errors import NonConformingProbe
 from dit_lens.probing.params import build_probe
@@ -140,7 +141,7 @@ class _Checker:
                 self._refuse(
                     "captures", f"{capture!r} that reads back as {Capture.parse(str(capture))!r}", "equal ones"
                 )
-        whole = list(dict.fromkeys(Capture(capture.site, capture.reduction) for capture in captures))
+        whole = list(dict.fromkeys(replace(capture, select=Selection()) for capture in captures))
         self._store = synthetic_store(folder / "store.zarr", whole, TRACES)
 
     def map(self, _: Path) -> None:

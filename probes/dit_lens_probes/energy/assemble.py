@@ -19,6 +19,7 @@ __all__ = ["Pieces", "assemble", "merge"]
 
 _STEP_COORDS = ("sigma", "timestep", "expert")
 _MAP_DIMS = ("trace", "branch", "step", "layer", "frame", "y", "x")
+_DIMS = (*_MAP_DIMS, "rank")
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Pieces:
     Attributes
     ----------
     maps : dict
-        From (trace, step) to a dataset of ``energy`` and ``robust`` with a step axis of length one.
+        From (trace, step) to a dataset of ``energy``, ``robust`` and whatever else was asked for, with a step axis of
+        length one.
     videos : dict
         From trace to the decoded frames that its maps lie over; empty without overlay.
     """
@@ -62,7 +64,8 @@ def assemble(pieces: Pieces) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        ``energy`` and ``robust`` (trace, branch, step, layer, frame, y, x), and ``video`` if there are videos.
+        ``energy`` and ``robust`` (trace, branch, step, layer, frame, y, x), what else the maps hold, each along its own
+        of these dimensions, and ``video`` if there are videos.
 
     Examples
     --------
@@ -74,11 +77,12 @@ def assemble(pieces: Pieces) -> xr.Dataset:
     """
     traces, steps = sorted({trace for trace, _ in pieces.maps}), sorted({step for _, step in pieces.maps})
     first = next(iter(pieces.maps.values()))
-    labels = {dim: _union(pieces, dim) for dim in _MAP_DIMS if dim not in ("trace", "step")}
+    held = [dim for dim in _DIMS if dim in first.dims]
+    labels = {dim: _union(pieces, dim) for dim in held if dim != "step"}
     labels = {"trace": np.array(traces, dtype=object), "step": np.array(steps), **labels}
-    variables = {name: (_MAP_DIMS, _fill(pieces, name, labels), first[name].attrs) for name in ("energy", "robust")}
+    variables = {str(name): _fill(pieces, str(name), labels) for name in first.data_vars}
     coords = {name: _along_step(pieces, name, traces, steps) for name in _STEP_COORDS if name in first.coords}
-    result = xr.Dataset(variables, coords={**{dim: labels[dim] for dim in _MAP_DIMS}, **coords})
+    result = xr.Dataset(variables, coords={**{dim: labels[dim] for dim in _DIMS if dim in labels}, **coords})
     return result.assign(video=_videos(pieces, traces, labels["frame"])) if pieces.videos else result
 
 
@@ -87,14 +91,18 @@ def _union(pieces: Pieces, dim: str) -> npt.NDArray[np.generic]:
     return np.array(labels, dtype=object if isinstance(labels[0], str) else None)
 
 
-def _fill(pieces: Pieces, name: str, labels: Mapping[str, npt.NDArray[np.generic]]) -> npt.NDArray[np.float32]:
+def _fill(pieces: Pieces, name: str, labels: Mapping[str, npt.NDArray[np.generic]]) -> xr.Variable:
+    """One variable of all pieces; NaN, or -1 of whole numbers, where a trace holds nothing."""
+    example = next(iter(pieces.maps.values()))[name]
+    dims = [dim for dim in _DIMS[1:] if dim in example.dims]
     at = {dim: {label: index for index, label in enumerate(values.tolist())} for dim, values in labels.items()}
-    filled = np.full([len(labels[dim]) for dim in _MAP_DIMS], np.nan, dtype=np.float32)
+    shape, whole = [len(labels[dim]) for dim in ("trace", *dims)], example.dtype.kind == "i"
+    filled = np.full(shape, -1 if whole else np.nan, dtype=np.int64 if whole else np.float32)
     for (trace, _), piece in pieces.maps.items():
-        values = piece[name].transpose(*_MAP_DIMS[1:])
-        places = [[at[dim][label] for label in piece[dim].values.tolist()] for dim in _MAP_DIMS[1:]]
+        values = piece[name].transpose(*dims)
+        places = [[at[dim][label] for label in piece[dim].values.tolist()] for dim in dims]
         filled[np.ix_([at["trace"][trace]], *places)] = values.values
-    return filled
+    return xr.Variable(("trace", *dims), filled, example.attrs)
 
 
 def _along_step(pieces: Pieces, name: str, traces: Sequence[str], steps: Sequence[int]) -> xr.Variable:

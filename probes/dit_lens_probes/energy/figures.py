@@ -38,7 +38,8 @@ def layers_by_frames(result: xr.Dataset, view: View) -> Figure:
     """
     maps = _held(result, view).sel(step=view.step).dropna("layer", how="all")
     layers, frames = spread(_numbers(maps, "layer"), view.max_rows), spread(_numbers(maps, "frame"), view.max_columns)
-    rows = [Row(f"layer {layer}", _values(maps.sel(layer=layer), frames)) for layer in layers]
+    marks = _sinks(result, view, view.step, frames)
+    rows = [Row(f"layer {layer}", _values(maps.sel(layer=layer), frames), marks=marks) for layer in layers]
     where = f"{_step_text(maps, ', ')} · branch {view.branch}"
     shown = _shown("layers", layers, maps["layer"].size) + _shown("frames", frames, maps["frame"].size)
     return draw_panels(_panels(result, view, "after every layer", where + shown, rows, frames))
@@ -63,7 +64,12 @@ def layer_over_steps(result: xr.Dataset, view: View) -> Figure:
     steps, frames = spread_around(every, view.max_rows, switches), spread(_numbers(maps, "frame"), view.max_columns)
     begins = {every[at]: f"experts switch: {experts[at - 1]} → {experts[at]}" for at in switches}
     rows = [
-        Row(_step_text(here := maps.sel(step=step), "\n"), _values(here, frames), begins.get(step, ""))
+        Row(
+            _step_text(here := maps.sel(step=step), "\n"),
+            _values(here, frames),
+            begins.get(step, ""),
+            _sinks(result, view, step, frames),
+        )
         for step in steps
     ]
     where = f"layer {view.layer} · branch {view.branch}"
@@ -75,9 +81,21 @@ def _held(result: xr.Dataset, view: View) -> xr.DataArray:
     """The maps of one trace and branch, without what the trace does not hold."""
     name = {"raw": "energy", "robust": "robust"}[view.scale]
     maps = result[name].sel(trace=view.trace, branch=view.branch)
+    if "dominance" in result and result["dominance"].attrs.get("masked"):
+        maps = maps.where(~(result["dominance"].sel(trace=view.trace, branch=view.branch) > 0.5))
     for dim in ("frame", "y", "x"):
         maps = maps.dropna(dim, how="all")
     return maps
+
+
+def _sinks(result: xr.Dataset, view: View, step: int, frames: Sequence[int]) -> npt.NDArray[np.bool_] | None:
+    """Which tokens of the shown frames are sinks in a step, if they were looked for."""
+    if "dominance" not in result:
+        return None
+    share = result["dominance"].sel(trace=view.trace, branch=view.branch, step=step, frame=list(frames))
+    for dim in ("y", "x"):
+        share = share.dropna(dim, how="all")
+    return np.asarray(share.transpose("frame", "y", "x").values > 0.5)
 
 
 def _panels(
@@ -92,6 +110,8 @@ def _panels(
     pictures = None
     if view.overlay:
         pictures = result["video"].sel(trace=view.trace, frame=list(frames)).values
+    if "dominance" in result:
+        where += " · ring: sink, left out" if result["dominance"].attrs["masked"] else " · ring: sink"
     columns = [f"frame {frame}" for frame in frames]
     limit = ROBUST_LIMIT if view.scale == "robust" else None
     return Panels(f"{kind} {over}\ntrace {view.trace} · {where}", rows, columns, quantity, limit, pictures)

@@ -26,6 +26,7 @@ TEXT, SMALL = 9.0, 8.0  # points
 _PANEL_INCHES = 0.78
 _VIDEO_LABEL = "decoded video"
 _OVERLAY_ALPHA = 0.62
+_RING = "#D55E00"
 _WIDE_RANGE = 20.0  # from this ratio on, a linear scale shows one end only
 
 
@@ -40,11 +41,14 @@ class Row:
     maps : numpy.ndarray, shape (frames, y, x)
     divider : str
         If not empty, a line with this text is drawn above the row.
+    marks : numpy.ndarray of bool, shape (frames, y, x), or None
+        Tokens to draw a ring around.
     """
 
     label: str
     maps: npt.NDArray[np.floating]
     divider: str = ""
+    marks: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -181,8 +185,18 @@ def _draw_row(axes: Sequence[Axes], row: Row, norm: Normalize, pictures: npt.NDA
             ax.imshow(_grey(pictures[column]), extent=extent, interpolation="nearest")
         alpha = None if pictures is None else _OVERLAY_ALPHA
         ax.imshow(values, norm=norm, cmap=COLOUR_MAP, extent=extent, interpolation="nearest", alpha=alpha)
+        if row.marks is not None:
+            _draw_rings(ax, row.marks[column], (height, width))
         _frame_only(ax)
     _label_row(axes[0], row.label)
+
+
+def _draw_rings(ax: Axes, marks: npt.NDArray[np.bool_], size: tuple[int, int]) -> None:
+    """Red rings around marked tokens, wherever tokens lie on a panel of so many rows and columns."""
+    y, x = np.nonzero(marks)
+    down, across = size[0] / marks.shape[0], size[1] / marks.shape[1]
+    places = ((x + 0.5) * across - 0.5, (y + 0.5) * down - 0.5)
+    ax.scatter(*places, s=14, facecolors="none", edgecolors=_RING, linewidths=0.9)
 
 
 def _grey(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:

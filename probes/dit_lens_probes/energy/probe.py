@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import xarray as xr
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel
 
 from dit_lens.captures import Capture
 from dit_lens.probing import Labels, MissingCapture
 from dit_lens_probes.energy.assemble import Pieces, assemble, merge
+from dit_lens_probes.energy.extras import add_extras, channel_capture
 from dit_lens_probes.energy.maps import grid_map, last_video_frames, robust_map
+from dit_lens_probes.energy.params import EnergyParams
+from dit_lens_probes.energy.sinks import without_sinks
 from dit_lens_probes.energy.view import find_label
 
 if TYPE_CHECKING:
@@ -26,54 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["Energy", "EnergyParams"]
 
 _ARRAY = "block.out.energy"
-
-
-class EnergyParams(BaseModel):
-    """Parameters of the energy probe. Only the two percentiles change numbers; the others choose what is drawn.
-
-    Attributes
-    ----------
-    clip_low, clip_high : float
-        Percentiles to which the robust map is clipped.
-    scale : {"robust", "raw"}
-        Which map is drawn.
-    overlay : bool
-        Draw the maps over the decoded video.
-    trace : str, optional
-        Which trace is drawn; the first by default.
-    branch : str, optional
-        Which branch is drawn; ``cond`` by default.
-    step : int, optional
-        The step of the figure over layers; the middle one by default. Negative numbers count from the end.
-    layer : int, optional
-        The layer of the figure over steps; the middle one by default. Negative numbers count from the end.
-    max_rows, max_columns : int
-        How many layers or steps, and frames, a figure shows at most, evenly spread.
-
-    Examples
-    --------
-    >>> EnergyParams().scale
-    'robust'
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    clip_low: float = Field(default=1.0, ge=0, lt=100)
-    clip_high: float = Field(default=99.0, gt=0, le=100)
-    scale: Literal["robust", "raw"] = "robust"
-    overlay: bool = False
-    trace: str | None = None
-    branch: str | None = None
-    step: int | None = None
-    layer: int | None = None
-    max_rows: int = Field(default=10, ge=1)
-    max_columns: int = Field(default=9, ge=1)
-
-    @model_validator(mode="after")
-    def _in_order(self) -> EnergyParams:
-        if self.clip_low >= self.clip_high:
-            raise ValueError("clip_low below clip_high")
-        return self
 
 
 class Energy:
@@ -101,12 +56,13 @@ class Energy:
 
     @property
     def needs_video(self) -> bool:
-        """Whether chunks shall carry the decoded video."""
-        return self.params.overlay
+        """Whether chunks shall carry the decoded video; masks of a fork are those of the route that it shows."""
+        return self.params.overlay or bool(self.params.mask)
 
     def captures(self) -> list[Capture]:
-        """The energies of all blocks."""
-        return [Capture("block.out", "energy")]
+        """The energies of all blocks, and what shows their channels if these are asked for."""
+        channels = channel_capture(self.params.channels)
+        return [Capture("block.out", "energy"), *([channels] if channels else [])]
 
     def check(self, traces: Mapping[str, Labels]) -> None:
         """Refuse a trace, branch, step or layer that is not there, before anything is computed."""
@@ -119,7 +75,9 @@ class Energy:
         """Put the tokens of one step in place and make their energies comparable."""
         energy = grid_map(chunk[_ARRAY].transpose("branch", "step", "layer", "frame", "token"))
         energy.attrs = {"long_name": "energy: L2 norm over channels of the block's output", "units": "1"}
-        robust = energy.copy(data=robust_map(energy.values, self.params.clip_low, self.params.clip_high))
+        maps = add_extras(xr.Dataset({"energy": energy}), chunk, self.params)
+        kept = without_sinks(energy, maps["dominance"]) if self.params.sinks == "mask" else energy
+        robust = energy.copy(data=robust_map(kept.values, self.params.clip_low, self.params.clip_high))
         robust.attrs = {
             "long_name": "robust energy: clipped, then z-scored over the frames and tokens of one layer",
             "units": "standard deviations",
@@ -128,7 +86,7 @@ class Energy:
         }
         trace = str(chunk.attrs["trace_id"])
         videos = {trace: _video_frames(chunk)} if self.params.overlay else {}
-        maps = xr.Dataset({"energy": energy, "robust": robust.astype(np.float32)})
+        maps["robust"] = robust.astype(np.float32)
         return Pieces({(trace, int(chunk["step"].item())): maps}, videos)
 
     def combine(self, states: Sequence[Pieces]) -> Pieces:
@@ -145,10 +103,15 @@ class Energy:
         from dit_lens_probes.energy.view import choose_view
 
         view = choose_view(result, self.params)
-        return {
+        figures = {
             "layers_by_frames": layers_by_frames(result, view),
             "layer_over_steps": layer_over_steps(result, view),
         }
+        if "mean" in result or "mask_share" in result:
+            from dit_lens_probes.energy.curves import draw_curves
+
+            figures["curves"] = draw_curves(result, view.branch)
+        return figures
 
 
 def _video_frames(chunk: xr.Dataset) -> xr.DataArray:

@@ -13,7 +13,7 @@ from dit_lens.probing import BadParams
 from dit_lens_stores.errors import close_match
 
 if TYPE_CHECKING:
-    from dit_lens_probes.energy.probe import EnergyParams
+    from dit_lens_probes.energy.params import EnergyParams
 
 __all__ = ["View", "choose_view", "find_label", "spread", "spread_around"]
 

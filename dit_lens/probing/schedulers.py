@@ -133,7 +133,8 @@ def _compute_on_cluster(client: Client, maps: Sequence[Delayed], root: Delayed, 
     numbers = {one.key: number for number, one in enumerate(maps)}
     *mapped, final = client.compute([*maps, root])
     try:
-        waiting = as_completed(mapped)
+        with client.as_current():
+            waiting = as_completed(mapped)
         mapped.clear()  # a state that nobody here holds is let go of when it is merged
         for future in waiting:
             if future.status == "error":

@@ -101,17 +101,13 @@ def build_tree(probe: Probe, units: Sequence[Unit], pack: bool = True) -> tuple[
 
 
 def _pack(probe: Probe) -> bytes:
-    """The probe as bytes; a class from a file goes with it, because no other process can import it."""
+    """The probe as bytes; a class from a file goes with it, and with its states from now on."""
     import cloudpickle
 
     module = sys.modules[type(probe).__module__]
-    if not module.__name__.startswith(FILE_MODULE):
-        return bytes(cloudpickle.dumps(probe))
-    cloudpickle.register_pickle_by_value(module)
-    try:
-        return bytes(cloudpickle.dumps(probe))
-    finally:
-        cloudpickle.unregister_pickle_by_value(module)
+    if module.__name__.startswith(FILE_MODULE):
+        cloudpickle.register_pickle_by_value(module)
+    return bytes(cloudpickle.dumps(probe))
 
 
 @lru_cache(maxsize=2)

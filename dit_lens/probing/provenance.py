@@ -74,10 +74,10 @@ def identity_of(probe: Probe, cuts: Sequence[TraceCut], nbytes: int) -> dict[str
     'energy'
     """
     facts = provenance(probe, cuts, []) | {"bytes": nbytes}
-    module = sys.modules[type(probe).__module__]
-    if module.__name__.startswith(FILE_MODULE):  # the name of its module is that of its path
-        facts["probe_package"] = hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest()
-    return {name: value for name, value in facts.items() if name != "skipped"}
+    name = type(probe).__module__
+    if name.startswith(FILE_MODULE):  # it is made of the path, which may be another for each job
+        facts["probe_package"] = hashlib.sha256(Path(str(sys.modules[name].__file__)).read_bytes()).hexdigest()
+    return {fact: value for fact, value in facts.items() if fact != "skipped"}
 
 
 def _params(probe: Probe) -> str:

@@ -104,9 +104,9 @@ def _pack(probe: Probe) -> bytes:
     """The probe as bytes; a class from a file goes with it, and with its states from now on."""
     import cloudpickle
 
-    module = sys.modules[type(probe).__module__]
-    if module.__name__.startswith(FILE_MODULE):
-        cloudpickle.register_pickle_by_value(module)
+    name = type(probe).__module__
+    if name.startswith(FILE_MODULE):
+        cloudpickle.register_pickle_by_value(sys.modules[name])
     return bytes(cloudpickle.dumps(probe))
 
 

@@ -87,7 +87,7 @@ STATES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(state=STATES)
 def test_every_allowed_state_comes_back(state, tmp_path):
     assert_equal(round_trip(state, tmp_path), state)

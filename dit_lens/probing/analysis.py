@@ -157,13 +157,16 @@ class Analysis:
             if progress:
                 progress(done, total)
 
-        if scheduler is not None:
-            return fold_on(scheduler, self.probe, units, tell)
+        try:
+            return self._loop(units, tell) if scheduler is None else fold_on(scheduler, self.probe, units, tell)
+        finally:
+            forget_video()
+
+    def _loop(self, units: Sequence[Unit], tell: Callable[[int], None]) -> State:
         fold = self._new_fold()
         for number, unit in enumerate(units):
             fold.add(self._map(unit))
             tell(number)
-        forget_video()
         return fold.result()
 
     def _new_fold(self) -> Fold:

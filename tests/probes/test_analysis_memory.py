@@ -89,11 +89,11 @@ def measure(stores: tuple[Path, Path, int], probe: str, scheduler: str = "") -> 
 @KERNEL_TELLS
 @pytest.mark.parametrize(("probe", "scheduler"), [("energy", ""), ("moments", ""), ("moments", "threads")])
 def test_the_loop_and_threads_hold_a_few_chunks(stores, probe, scheduler):
-    """268 MB in chunks of 8 MB; a leak of half the store would show."""
+    """256 MB in chunks of 8 MB, held to the share that 1 GB is of 4 GB."""
     found = measure(stores, probe, scheduler)
     if probe == "moments":
         assert found["read"] == pytest.approx(stores[2] / 2**20)
-    assert found["peak"] < 100
+    assert found["peak"] < 64
 
 
 @KERNEL_TELLS

@@ -119,10 +119,9 @@ def test_a_video_is_read_once_for_its_trace_and_not_kept(energies, monkeypatch):
 
 @pytest.fixture(scope="module")
 def cluster():
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0
-    ) as running:
-        yield running
+    running = LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0)
+    yield running
+    running.close(timeout=120)  # a machine that is busy takes its time
 
 
 @PROBES

@@ -1,9 +1,14 @@
-"""``dit-lens analyze``: ask probes' questions of a store, and save each answer and its figures."""
+"""``dit-lens analyze``: ask probes' questions of stores, and save each answer and its figures.
+
+The work may be left to dask, or to several jobs: each runs the command with its ``--shard`` and leaves the states of
+its chunks in ``--out``, and the same command with ``--combine`` makes the result of them.
+"""
 
 from __future__ import annotations
 
 import json as json_module
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,9 +16,10 @@ from cyclopts import Parameter
 from pydantic import BaseModel, ConfigDict, Field
 
 from dit_lens.cli.failures import BadOption
+from dit_lens.cli.numbers import part_of
 from dit_lens.cli.output import Json, show_json, show_line
 from dit_lens.cli.places import check_out, check_result
-from dit_lens.cli.progress import working_on
+from dit_lens.cli.progress import Report, working_on
 from dit_lens.errors import close_match
 
 if TYPE_CHECKING:
@@ -26,6 +32,7 @@ __all__ = [
     "AnalyzeOptions",
     "FigureFormat",
     "ResultRecord",
+    "ShardRecord",
     "analyze",
     "analyze_one",
     "prepare_all",
@@ -37,6 +44,9 @@ __all__ = [
 EXAMPLES = """Examples:
   dit-lens analyze runs/maze.zarr --probe energy --out runs/maze
   dit-lens analyze runs/maze.zarr --probe energy --set energy.scale=raw --set energy.overlay=true --out runs/raw
+  dit-lens analyze runs/clean.zarr runs/noised.zarr --probe energy --scheduler processes --out runs/both
+  dit-lens analyze runs/big.zarr --probe energy --out runs/big --shard 0/8    # to 7/8, in any order
+  dit-lens analyze runs/big.zarr --probe energy --out runs/big --combine
 """
 
 FigureFormat = Literal["png", "svg", "pdf"]
@@ -59,6 +69,15 @@ class AnalyzeOptions(BaseModel):
         tuple[str, ...],
         Parameter(show_default=False, help="Trace to read; may be repeated. [default: all that are complete]"),
     ] = ()
+    scheduler: Annotated[
+        str | None,
+        Parameter(help="Let dask read the chunks: threads, processes, or a cluster, as tcp://HOST:8786."),
+    ] = None
+    shard: Annotated[
+        str | None,
+        Parameter(help="Part I of N of all chunks, as I/N from 0/N on; leaves its state in --out and no result."),
+    ] = None
+    combine: Annotated[bool, Parameter(show_default=False, help="Make the result of all parts in --out.")] = False
     figures: Annotated[
         tuple[FigureFormat, ...],
         Parameter(show_default=False, help="Format of the figures; may be repeated. [default: png]"),
@@ -78,40 +97,72 @@ class ResultRecord(BaseModel):
     traces: tuple[str, ...]
 
 
-def analyze(store: Path, /, *, options: Annotated[AnalyzeOptions, Parameter(name="*")]) -> None:
-    """Run probes over the traces of a store; saves one result and its figures for each probe.
+class ShardRecord(BaseModel):
+    """One probe's part: which one it is, and where its state lies."""
+
+    model_config = ConfigDict(frozen=True)
+
+    probe: str
+    version: str
+    shard: str
+    state: str
+    traces: tuple[str, ...]
+
+
+def analyze(
+    stores: Annotated[tuple[str, ...], Parameter(negative=())],
+    /,
+    *,
+    options: Annotated[AnalyzeOptions, Parameter(name="*")],
+) -> None:
+    """Run probes over the traces of stores; saves one result and its figures for each probe.
 
     Parameters
     ----------
-    store
-        A store that `dit-lens trace` or `dit-lens demo` wrote.
+    stores
+        Stores that `dit-lens trace` or `dit-lens demo` wrote: folders, zips or addresses. A trace whose id several of
+        them hold is called STORE/ID.
     """
+    _check_ways(options)
     check_out(options.out)
-    analyses = prepare_all(store, ready_probes(options.probe, options.set_), options)
-    records = [analyze_one(analysis, options.out, options.figures) for analysis in analyses]
-    if options.json_:
-        show_json({"store": str(store), "results": [record.model_dump(mode="json") for record in records]})
+    analyses = prepare_all(stores, ready_probes(options.probe, options.set_), options)
+    if options.shard is not None:
+        shards = [_write_shard(analysis, options.shard, options) for analysis in analyses]
+        _show(stores, "shards", shards, options.json_)
         return
-    for record in records:
-        show_result(record)
+    records = [analyze_one(analysis, options.out, options.figures, options) for analysis in analyses]
+    _show(stores, "results", records, options.json_)
 
 
-def prepare_all(store: Path, probes: Sequence[AnyProbe], options: AnalyzeOptions) -> list[Analysis]:
-    """Check every probe's place and traces before the first of them runs."""
+def prepare_all(stores: Sequence[str], probes: Sequence[AnyProbe], options: AnalyzeOptions) -> list[Analysis]:
+    """Check every probe's place, traces and parts before the first of them runs."""
     from dit_lens.probing import prepare
 
     for probe in probes:
         check_result(options.out, probe.name, options.figures)
-    return [prepare(store, probe, traces=options.trace or None) for probe in probes]
+    analyses = [prepare(list(stores), probe, traces=options.trace or None) for probe in probes]
+    for analysis in analyses:
+        part_of(analysis.units, options.shard, "chunks")
+        if options.combine:
+            analysis.check_shards(options.out)
+    return analyses
 
 
-def analyze_one(analysis: Analysis, out: Path, formats: Sequence[FigureFormat] = ("png",)) -> ResultRecord:
-    """Run one probe, save its result to ``out/NAME.zarr`` and its figures beside it."""
+def analyze_one(
+    analysis: Analysis,
+    out: Path,
+    formats: Sequence[FigureFormat] = ("png",),
+    options: AnalyzeOptions | None = None,
+) -> ResultRecord:
+    """Run one probe, or join its parts; save its result to ``out/NAME.zarr`` and its figures beside it."""
     from dit_lens.probing import save_result
 
     probe, path = analysis.probe, check_result(out, analysis.probe.name, formats)
-    with working_on(f"probe {probe.name} on {len(analysis.cuts)} traces") as report:
-        result = analysis.run(progress=report)
+    if options is not None and options.combine:
+        result = analysis.join_shards(out)
+    else:
+        with _reading(analysis) as report:
+            result = analysis.run(report, options.scheduler if options is not None else None)
     save_result(result, path)
     return ResultRecord(
         probe=probe.name,
@@ -120,6 +171,42 @@ def analyze_one(analysis: Analysis, out: Path, formats: Sequence[FigureFormat] =
         figures=save_figures(probe, result, out, formats),
         traces=tuple(result.attrs["traces"]),
     )
+
+
+def _write_shard(analysis: Analysis, shard: str, options: AnalyzeOptions) -> ShardRecord:
+    number, _, count = shard.partition("/")
+    with _reading(analysis, f", part {shard}") as report:
+        path = analysis.write_shard((int(number), int(count)), options.out, report, options.scheduler)
+    probe, traces = analysis.probe, tuple(cut.trace_id for cut in analysis.cuts)
+    return ShardRecord(probe=probe.name, version=probe.version, shard=shard, state=str(path), traces=traces)
+
+
+def _reading(analysis: Analysis, part: str = "") -> AbstractContextManager[Report]:
+    return working_on(f"probe {analysis.probe.name} on {len(analysis.cuts)} traces{part}", in_bytes=True)
+
+
+def _check_ways(options: AnalyzeOptions) -> None:
+    from dit_lens.probing.schedulers import check_scheduler
+
+    if options.combine and (options.shard is not None or options.scheduler is not None):
+        other = "--shard" if options.shard is not None else "--scheduler"
+        raise BadOption(
+            f"--combine reads no chunks; got {other} beside it, allowed one of the two; remove {other}, or --combine"
+        )
+    check_scheduler(options.scheduler)
+
+
+def _show(
+    stores: Sequence[str], name: str, records: Sequence[ResultRecord] | Sequence[ShardRecord], as_json: bool
+) -> None:
+    if as_json:
+        show_json({"stores": list(stores), name: [record.model_dump(mode="json") for record in records]})
+        return
+    for record in records:
+        if isinstance(record, ResultRecord):
+            show_result(record)
+        else:
+            show_line(f"part     {record.state}  ({record.probe} {record.version}, {record.shard})")
 
 
 def save_figures(probe: AnyProbe, result: xr.Dataset, out: Path, formats: Sequence[FigureFormat]) -> tuple[str, ...]:

@@ -3,12 +3,17 @@
 A chunk is a small in-memory dataset: the arrays that the probe's captures name, restricted to their selection, at one
 step (or one frame of one step, or whole). Dimensions stay although they may hold one label, so ``sigma``, ``timestep``
 and ``expert`` travel with their step. Everything that could be missing is looked for before the first chunk is read.
+
+Memory holds what one chunk holds. A decoded video, which every chunk of its trace carries, is read once and kept until
+another trace's is asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
@@ -22,10 +27,10 @@ if TYPE_CHECKING:
     from dit_lens.captures import Capture
     from dit_lens_stores import Trace
 
-__all__ = ["TraceCut", "cut_trace"]
+__all__ = ["TraceCut", "cut_trace", "forget_video"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TraceCut:
     """One trace, ready to be read chunk by chunk.
 
@@ -35,7 +40,7 @@ class TraceCut:
     arrays : tuple of xarray.DataArray
         What the probe needs, restricted to its selection and not read yet.
     video : xarray.DataArray or None
-        The decoded video, if the probe asked for it.
+        The decoded video, if the probe asked for it; not read yet either.
     manifest : dict
         The manifest of the trace.
     places : tuple of dict
@@ -53,13 +58,28 @@ class TraceCut:
         """The labels of every dimension, over all arrays."""
         return {dim: _union(self.arrays, dim) for dim in dict.fromkeys(dim for a in self.arrays for dim in _dims(a))}
 
-    def chunk(self, place: dict[str, int]) -> xr.Dataset:
+    def bytes_at(self, place: Mapping[str, int]) -> int:
+        """How much is read for a chunk, in memory; a video counts with the first chunk of its trace."""
+        read = sum(_bytes_at(array, place) for array in self.arrays)
+        return read + (int(self.video.nbytes) if self.video is not None and place == self.places[0] else 0)
+
+    def chunk(self, place: Mapping[str, int]) -> xr.Dataset:
         """Read one chunk into memory."""
         parts = [part.load().to_dataset() for array in self.arrays if (part := _at(array, place)) is not None]
         merged = xr.merge(parts, join="outer", compat="no_conflicts", combine_attrs="override")
         if self.video is not None:
-            merged["video"] = self.video
+            merged["video"] = _read_video(self)
         return merged.assign_attrs(trace_id=self.trace_id, manifest=self.manifest)
+
+
+@lru_cache(maxsize=1)
+def _read_video(cut: TraceCut) -> xr.DataArray | None:
+    return None if cut.video is None else cut.video.compute()
+
+
+def forget_video() -> None:
+    """Let go of the video that was read last."""
+    _read_video.cache_clear()
 
 
 def cut_trace(trace_id: str, trace: Trace, probe: Probe) -> TraceCut:
@@ -68,6 +88,7 @@ def cut_trace(trace_id: str, trace: Trace, probe: Probe) -> TraceCut:
     Parameters
     ----------
     trace_id : str
+        What the trace is called in the result.
     trace : Trace
         A complete trace of a store.
     probe : Probe
@@ -142,7 +163,7 @@ def _find_video(trace_id: str, trace: Trace, probe: Probe) -> xr.DataArray:
         raise MissingCapture(
             f"{message}; got {', '.join(trace.arrays) or 'no array'}; trace again with the video decoded"
         )
-    return trace["video"].load()
+    return trace["video"]
 
 
 def _places(arrays: Sequence[xr.DataArray], access: Access) -> tuple[dict[str, int], ...]:
@@ -154,12 +175,23 @@ def _places(arrays: Sequence[xr.DataArray], access: Access) -> tuple[dict[str, i
     return tuple(places)
 
 
-def _at(array: xr.DataArray, place: dict[str, int]) -> xr.DataArray | None:
+def _at(array: xr.DataArray, place: Mapping[str, int]) -> xr.DataArray | None:
     """The part of an array at a place, or None if it holds nothing there."""
+    here = _here(array, place)
+    return None if here is None else array.sel({dim: [label] for dim, label in here.items()})
+
+
+def _here(array: xr.DataArray, place: Mapping[str, int]) -> dict[str, int] | None:
+    """What of a place an array has as dimensions, or None if it holds nothing there."""
     here = {dim: label for dim, label in place.items() if dim in array.dims}
-    if any(label not in _labels(array, dim) for dim, label in here.items()):
-        return None
-    return array.sel({dim: [label] for dim, label in here.items()})
+    return None if any(label not in _labels(array, dim) for dim, label in here.items()) else here
+
+
+def _bytes_at(array: xr.DataArray, place: Mapping[str, int]) -> int:
+    here = _here(array, place)
+    if here is None:
+        return 0
+    return math.prod(size for dim, size in array.sizes.items() if dim not in here) * array.dtype.itemsize
 
 
 def _dims(array: xr.DataArray) -> Iterator[str]:

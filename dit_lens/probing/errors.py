@@ -13,15 +13,23 @@ from dit_lens_stores.errors import DitLensError
 
 __all__ = [
     "BadParams",
+    "BadScheduler",
+    "BadShard",
+    "BadState",
     "BrokenProbe",
     "MissingCapture",
+    "MissingDask",
+    "MissingShard",
     "NonConformingProbe",
     "NotAResult",
     "NothingToAnalyze",
+    "OtherShard",
     "ProbeError",
     "ProbeFailed",
     "ResultExists",
+    "SameStore",
     "UnknownProbe",
+    "WorkersLost",
 ]
 
 
@@ -131,5 +139,87 @@ class NonConformingProbe(ProbeError, AssertionError):
     Examples
     --------
     >>> issubclass(NonConformingProbe, AssertionError)
+    True
+    """
+
+
+class SameStore(ProbeError, ValueError):
+    """A store was given twice.
+
+    Examples
+    --------
+    >>> issubclass(SameStore, ValueError)
+    True
+    """
+
+
+class BadScheduler(ProbeError, ValueError):
+    """No scheduler is called that, or no cluster answers at the address.
+
+    Examples
+    --------
+    >>> issubclass(BadScheduler, ValueError)
+    True
+    """
+
+
+class MissingDask(ProbeError, ImportError):
+    """A scheduler was asked for and dask is not installed.
+
+    Examples
+    --------
+    >>> issubclass(MissingDask, ImportError)
+    True
+    """
+
+
+class WorkersLost(ProbeError, RuntimeError):
+    """Workers of a cluster died again and again over one unit.
+
+    Examples
+    --------
+    >>> WorkersLost.exit_code
+    1
+    """
+
+    exit_code: ClassVar[int] = 1
+
+
+class BadState(ProbeError, TypeError):
+    """A probe's state holds something that no file can keep safely; the message names its type.
+
+    Examples
+    --------
+    >>> issubclass(BadState, TypeError)
+    True
+    """
+
+
+class BadShard(ProbeError, ValueError):
+    """A file is no part of an analysis, or its parts cannot be told apart.
+
+    Examples
+    --------
+    >>> issubclass(BadShard, ValueError)
+    True
+    """
+
+
+class MissingShard(ProbeError, LookupError):
+    """Not every part of an analysis is there.
+
+    Examples
+    --------
+    >>> issubclass(MissingShard, LookupError)
+    True
+    """
+
+
+class OtherShard(ProbeError, ValueError):
+    """A part belongs to another probe, other parameters or other traces.
+
+    Examples
+    --------
+    >>> issubclass(OtherShard, ValueError)
     True
     """

@@ -18,7 +18,10 @@ from dit_lens.probing.errors import BrokenProbe, UnknownProbe
 from dit_lens.probing.protocol import AnyProbe, reasons_against
 from dit_lens_stores.errors import close_match
 
-__all__ = ["is_file_name", "probe_from_file"]
+__all__ = ["FILE_MODULE", "is_file_name", "probe_from_file"]
+
+FILE_MODULE = "dit_lens_probe_file_"
+"""How the names of modules begin that were made of files; no other process can import them."""
 
 _FILE_NAME = re.compile(r"(?P<path>.+\.py)(?::(?P<attribute>[^:/\\]*))?")
 
@@ -83,7 +86,7 @@ def _refuse_store(path: Path, name: str) -> None:
 
 def _run(path: Path, name: str) -> ModuleType:
     digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
-    module_name = f"dit_lens_probe_file_{path.stem}_{digest}"
+    module_name = f"{FILE_MODULE}{path.stem}_{digest}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
         raise BrokenProbe(f"'{name}' cannot be run; got '{path}', allowed a Python file; check the path")

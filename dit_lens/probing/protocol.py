@@ -3,8 +3,9 @@
 A probe declares which captures a trace must hold. Its traces then pass by in chunks: ``map`` turns one chunk into a
 state, ``combine`` merges states, ``finish`` turns the last one into a dataset, ``draw`` turns the dataset into figures.
 Because ``combine`` may be given any split of the states in any order, a loop, a pool of processes and a cluster compute
-the same result. How a trace is cut is the probe's choice: ``access`` says whether ``map`` wants one frame of one step,
-one step, or the whole trace at a time; the memory that an analysis needs follows from it.
+the same result. ``map`` and ``combine`` may run in several threads at a time, so they keep nothing on the probe. How a
+trace is cut is the probe's choice: ``access`` says whether ``map`` wants one frame of one step, one step, or the whole
+trace at a time; the memory that an analysis needs follows from it.
 
 A probe may have two more members, looked up by name: ``needs_video``, true if chunks shall carry the decoded video of
 their trace as the variable ``video``; and ``check(traces)``, called before anything is read with the labels that each
@@ -46,7 +47,11 @@ API_VERSION = 1
 """The version of this protocol. A probe written for another one is reported as broken, not run."""
 
 State = Any
-"""Whatever a probe carries from ``map`` to ``finish``; it must survive a trip to another process."""
+"""Whatever a probe carries from ``map`` to ``finish``; it must survive a trip to another process.
+
+That ``--shard`` can leave it in a file, it is made of numbers, text, None, tuples, lists, sets, dicts, numpy arrays,
+xarray datasets and arrays, and of dataclasses or named tuples of the probe's own package.
+"""
 Access = Literal["frame", "step", "trace"]
 Labels = Mapping[str, tuple[int | str, ...]]
 

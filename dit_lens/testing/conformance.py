@@ -23,11 +23,12 @@ import xarray as xr
 
 from dit_lens.captures import Capture, Selection
 from dit_lens.probing.chunks import cut_trace
-from dit_lens.probing.errors import NonConformingProbe
+from dit_lens.probing.errors import BadState, NonConformingProbe
 from dit_lens.probing.params import build_probe
 from dit_lens.probing.protocol import AnyProbe, CausalProbe, Probe, State, is_causal, reasons_against
 from dit_lens.probing.results import load_result, save_result
-from dit_lens.probing.run import analyze
+from dit_lens.probing.run import analyze, prepare
+from dit_lens.probing.states import check_state
 from dit_lens.testing.synthetic import synthetic_store
 from dit_lens_stores import Store
 
@@ -145,7 +146,7 @@ class _Checker:
         self._store = synthetic_store(folder / "store.zarr", whole, TRACES)
 
     def map(self, _: Path) -> None:
-        """A chunk is left as it was, and a state survives a trip to another process."""
+        """A chunk is left as it was, and a state survives a trip to another process and one through a file."""
         for chunk in self._chunks():
             before = chunk.copy(deep=True)
             state = self._probe.map(chunk)
@@ -155,6 +156,10 @@ class _Checker:
                 pickle.loads(pickle.dumps(state))
             except Exception as error:
                 self._refuse("map", f"a state that cannot be pickled ({error})", "a state that can", error)
+            try:
+                check_state(state, self._probe)
+            except BadState as error:
+                self._refuse("map", f"a state that a part cannot leave in a file ({error})", "one that it can", error)
 
     def combine(self, _: Path) -> None:
         """The result does not depend on how states are grouped, nor on their order."""
@@ -177,11 +182,16 @@ class _Checker:
                 self._refuse("combine", f"another result when states are merged {name}", "the same", error)
 
     def finish(self, folder: Path) -> None:
-        """The result is a dataset that can be saved and opened again."""
+        """The result is a dataset that can be saved and opened again, and that parts give as well."""
         self._result = analyze(self._store, self._probe)
         opened = load_result(save_result(self._result, folder / "result.zarr"))
         if not opened.equals(self._result):
             self._refuse("finish", "a result that differs once saved and opened", "one that does not")
+        joined = self._in_parts(folder / "parts")
+        try:
+            xr.testing.assert_allclose(joined, self._result, rtol=1e-5)
+        except AssertionError as error:
+            self._refuse("finish", "another result when its states went through files", "the same", error)
 
     def draw(self, _: Path) -> None:
         """Figures are matplotlib figures that pyplot knows nothing of, and can be rendered."""
@@ -200,6 +210,12 @@ class _Checker:
     def _chunks(self) -> list[xr.Dataset]:
         cuts = [cut_trace(trace_id, self._store[trace_id], self._probe) for trace_id in TRACES]
         return [cut.chunk(place) for cut in cuts for place in cut.places]
+
+    def _in_parts(self, folder: Path) -> xr.Dataset:
+        analysis = prepare(self._store, self._probe)
+        for part in range(2):
+            analysis.write_shard((part, 2), folder)
+        return analysis.join_shards(folder)
 
     def _pair(self, first: State, second: State) -> State:
         return self._probe.combine([first, second])

@@ -49,7 +49,18 @@ REQUEST = {
     "--width",
 }
 SURFACE = {
-    "analyze": {"STORE", "--figures", "--json", "--out", "--probe", "--set", "--trace"},
+    "analyze": {
+        "STORES",
+        "--combine",
+        "--figures",
+        "--json",
+        "--out",
+        "--probe",
+        "--scheduler",
+        "--set",
+        "--shard",
+        "--trace",
+    },
     "bench": {
         "MODEL",
         "--batch",

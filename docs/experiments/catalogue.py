@@ -82,8 +82,8 @@ EXPERIMENTS = {
             tasks=("maze:plain", "fork:free"),
             n=16,
             steps=6,
-            settings=("noise.noise_seeds=1", "noise.layers=1+5+9"),
-            quick=("noise.steps=0", "noise.noise_seeds=1", "noise.frames=1", "noise.layers=5"),
+            settings=("noise.noise_seeds=1", "noise.layers=none"),
+            quick=("noise.steps=0", "noise.noise_seeds=1", "noise.frames=1", "noise.layers=none"),
         ),
         Experiment(
             name="ensemble",

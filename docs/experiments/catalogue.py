@@ -81,7 +81,7 @@ EXPERIMENTS = {
             probe="noise",
             tasks=("maze:plain", "fork:free"),
             n=16,
-            steps=6,
+            steps=4,
             settings=("noise.noise_seeds=1", "noise.layers=none"),
             quick=("noise.steps=0", "noise.noise_seeds=1", "noise.frames=1", "noise.layers=none"),
         ),

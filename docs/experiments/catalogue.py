@@ -73,7 +73,7 @@ EXPERIMENTS = {
             n=32,
             seeds="0",
             steps=4,
-            settings=("swap.donor=prompt", "swap.layers=1:6"),
+            settings=("swap.donor=prompt", "swap.layers=2:5"),
             quick=("swap.donor=prompt", "swap.layers=1+9"),
         ),
         Experiment(

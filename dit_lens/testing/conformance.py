@@ -140,7 +140,7 @@ class _Checker:
                 self._refuse(
                     "captures", f"{capture!r} that reads back as {Capture.parse(str(capture))!r}", "equal ones"
                 )
-        whole = list(dict.fromkeys(Capture(capture.site, capture.reduction) for capture in captures))
+        whole = list(dict.fromkeys(Capture(c.site, c.reduction, argument=c.argument) for c in captures))
         self._store = synthetic_store(folder / "store.zarr", whole, TRACES)
 
     def map(self, _: Path) -> None:

@@ -74,11 +74,17 @@ def assemble(state: Pieces, params: CkaParams) -> xr.Dataset:
     -------
     xarray.Dataset
     """
-    labels = _Labels(*(sorted({key[part] for key in state.pieces}) for part in range(4)))  # type: ignore[type-var]
+    labels = _labels(state)
     laid = {"within": _within, "across": _across, "branches": _branches}[params.pairs](state, labels, params)
     result = xr.Dataset(_similarities(laid, params), coords=laid.coords | _along_steps(state, labels, laid.dims))
     result = result.merge(_facts(state, labels)).assign_attrs(_told(state, params, laid))
     return result.assign_attrs(warnings=cautions(result))
+
+
+def _labels(state: Pieces) -> _Labels:
+    traces, branches = ({key[part] for key in state.pieces} for part in (0, 1))
+    steps, layers = {key[2] for key in state.pieces}, {key[3] for key in state.pieces}
+    return _Labels(sorted(map(str, traces)), sorted(map(str, branches)), sorted(steps), sorted(layers))
 
 
 def _sketches(state: Pieces, labels: _Labels, trace: str, branch: str) -> list[Sketch | None]:
@@ -189,11 +195,11 @@ def _coords(labels: _Labels, *dims: str) -> dict[str, Any]:
 def _similarities(laid: _Laid, params: CkaParams) -> dict[str, Any]:
     name = ("within-frame " if params.within_frame else "") + _NAMES[params.measure]
     compared, flat = laid.compared, (len(laid.left), -1)
-    parts = [values.reshape(flat) for values in (compared.similarity, laid.left, laid.right)]
-    whole, rest = pooled(*parts), compared.similarity.shape[1:]
+    cosines, left, right = (values.reshape(flat) for values in (compared.similarity, laid.left, laid.right))
+    whole, rest = pooled(cosines, left, right), compared.similarity.shape[1:]
     low = high = np.full_like(whole, np.nan)
     if laid.weights is not None and len(laid.weights):
-        low, high = resampled(*parts, laid.weights)
+        low, high = resampled(cosines, left, right, laid.weights)
     ends = {"pooled": whole, "low": low, "high": high}
     words = {"pooled": f"of all {laid.units}", "low": "2.5 % of resamples", "high": "97.5 % of resamples"}
     found: dict[str, Any] = {"similarity": (laid.dims, compared.similarity, {"long_name": name})}

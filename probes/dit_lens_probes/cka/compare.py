@@ -87,15 +87,15 @@ def one_by_one(kind: Kind, left: Maybe, right: Maybe, permutations: int, seed: i
     pairs = [(at, a, b) for at, (a, b) in enumerate(zip(left, right, strict=True)) if a is not None and b is not None]
     if not pairs:
         return _filled((len(left),), (), {})
-    there, ones, others = ([pair[part] for pair in pairs] for part in range(3))
-    table_GQ = _aligned(kind, ones, others)
+    there, ones, others = [at for at, _, _ in pairs], [one for _, one, _ in pairs], [other for _, _, other in pairs]
+    table_GQ = kind.aligned(ones, others)
     found = {
         "similarity": table_GQ.sum(0),
-        "error": jackknife(table_GQ, _aligned(kind, ones, ones), _aligned(kind, others, others)),
+        "error": jackknife(table_GQ, kind.aligned(ones, ones), kind.aligned(others, others)),
         **_null(
             table_GQ.sum(0),
             permutations,
-            lambda at: _aligned(kind, ones, _moved(kind, others, seed + at)).sum(0),
+            lambda at: kind.aligned(ones, _moved(kind, others, seed + at)).sum(0),
         ),
     }
     return _filled((len(left),), (np.array(there),), found)
@@ -115,7 +115,7 @@ def jackknife(table_G: Numbers, left_G: Numbers, right_G: Numbers) -> Numbers:
         return np.zeros(np.broadcast_shapes(table_G.shape, left_G.shape)[1:])
     with np.errstate(invalid="ignore", divide="ignore"):
         without = (table_G.sum(0) - table_G) / np.sqrt((left_G.sum(0) - left_G) * (right_G.sum(0) - right_G))
-    return np.sqrt((groups - 1) / groups * ((without - without.mean(0)) ** 2).sum(0))
+    return np.asarray(np.sqrt((groups - 1) / groups * ((without - without.mean(0)) ** 2).sum(0)))
 
 
 def _null(similarity: Numbers, permutations: int, draw: Callable[[int], Numbers]) -> dict[str, Numbers]:
@@ -133,10 +133,6 @@ def _null(similarity: Numbers, permutations: int, draw: Callable[[int], Numbers]
 
 def _moved(kind: Kind, sketches: Sequence[Sketch], seed: int) -> list[Sketch]:
     return [kind.shuffled(sketch, seed) for sketch in sketches]
-
-
-def _aligned(kind: Kind, left: Sequence[Sketch], right: Sequence[Sketch]) -> Numbers:
-    return np.stack([kind.table([a], [b])[:, 0, 0] for a, b in zip(left, right, strict=True)], axis=1)
 
 
 def _filled(shape: tuple[int, ...], where: Any, found: dict[str, Numbers]) -> Compared:

@@ -81,7 +81,8 @@ def draw_counts(units: int, resamples: int, seed: int) -> Numbers:
     >>> draw_counts(3, resamples=2, seed=0).sum(1)
     array([3., 3.])
     """
-    return np.random.default_rng(seed).multinomial(units, [1 / units] * units, size=resamples).astype(np.float64)
+    drawn = np.random.default_rng(seed).multinomial(units, [1 / units] * units, size=resamples)
+    return np.asarray(drawn, dtype=np.float64)
 
 
 def pair_draws(counts_TV: Numbers, pairs: list[tuple[int, int]]) -> Numbers:
@@ -93,4 +94,4 @@ def pair_draws(counts_TV: Numbers, pairs: list[tuple[int, int]]) -> Numbers:
     array([[2., 0., 0.]])
     """
     counts_TU = np.stack([counts_TV[:, one] * counts_TV[:, other] for one, other in pairs], axis=1)
-    return counts_TU[counts_TU.sum(1) > 0]
+    return np.asarray(counts_TU[counts_TU.sum(1) > 0])

@@ -11,6 +11,7 @@ Shapes: N tokens, C channels, M minibatches, B tokens in each, P numbers of a pa
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import sqrt
 from typing import Literal
 
@@ -93,7 +94,8 @@ def packed_grams(grams_MBB: torch.Tensor, estimator: Estimator) -> torch.Tensor:
     """
     centred_MBB = centred_grams(grams_MBB.float(), estimator)
     offset = 1 if estimator == "debiased" else 0
-    row, column = torch.triu_indices(*centred_MBB.shape[1:], offset=offset, device=centred_MBB.device)
+    size = centred_MBB.shape[1]
+    row, column = torch.triu_indices(size, size, offset=offset, device=centred_MBB.device)
     packed = centred_MBB[:, row, column]
     if estimator == "biased":
         packed[:, row != column] *= sqrt(2)
@@ -126,6 +128,7 @@ def centred_grams(grams_MBB: torch.Tensor, estimator: Estimator) -> torch.Tensor
     return open_MBB
 
 
+@lru_cache(maxsize=2)
 def shuffle_places(count: int, size: int, estimator: Estimator, seed: int) -> npt.NDArray[np.int64]:
     """Where each number of a packed representation comes from if the tokens of every minibatch are permuted.
 

@@ -20,7 +20,7 @@ import torch
 
 from dit_lens_probes.similarity.grams import Estimator, packed_grams, packed_rows, shuffle_places
 from dit_lens_probes.similarity.neighbours import nearest, shared
-from dit_lens_probes.similarity.pairs import pair_products, unit
+from dit_lens_probes.similarity.pairs import pair_products, row_products, unit
 from dit_lens_probes.similarity.procrustes import long_one, nuclear
 
 __all__ = ["KINDS", "GramKind", "Kind", "Measure", "NeighbourKind", "RowKind", "Sketch", "kind_of"]
@@ -64,6 +64,9 @@ class Kind(Protocol):
     def table(self, left: Sequence[Sketch], right: Sequence[Sketch]) -> Table:
         """Similarities of all pairs, (G, R, S): of every group of minibatches; their sum is the similarity."""
 
+    def aligned(self, left: Sequence[Sketch], right: Sequence[Sketch]) -> Table:
+        """Similarities of the first with the first and so on, (G, R)."""
+
     def shuffled(self, sketch: Sketch, seed: int) -> Sketch:
         """The same representation with its tokens in another order."""
 
@@ -94,11 +97,11 @@ class GramKind:
 
     def table(self, left: Sequence[Sketch], right: Sequence[Sketch]) -> Table:
         """By up to eight groups of minibatches."""
-        one, other = (torch.from_numpy(np.stack([kept.values for kept in side])) for side in (left, right))
-        count, groups = left[0].batches, min(GROUPS, left[0].batches)
-        each = one.shape[1] // count
-        edges = [each * (count * group // groups) for group in range(1, groups)]
-        return np.asarray(pair_products(one, other, edges).numpy())
+        return np.asarray(pair_products(_stacked(left), _stacked(right), _edges(left[0])).numpy())
+
+    def aligned(self, left: Sequence[Sketch], right: Sequence[Sketch]) -> Table:
+        """By the same groups."""
+        return np.asarray(row_products(_stacked(left), _stacked(right), _edges(left[0])).numpy())
 
     def shuffled(self, sketch: Sketch, seed: int) -> Sketch:
         """Inside every minibatch."""
@@ -128,6 +131,10 @@ class RowKind:
                 out[0, i, j] = out[0, j, i] if mirrored else nuclear(*map(torch.from_numpy, (one.values, other.values)))
         return out
 
+    def aligned(self, left: Sequence[Sketch], right: Sequence[Sketch]) -> Table:
+        """One pair after the other."""
+        return _one_by_one(self, left, right)
+
     def shuffled(self, sketch: Sketch, seed: int) -> Sketch:
         """Rows in another order."""
         order = np.random.default_rng(seed).permutation(len(sketch.values))
@@ -150,6 +157,10 @@ class NeighbourKind:
         one, other = ([torch.from_numpy(kept.values) for kept in side] for side in (left, right))
         return np.array([[[shared(a, b) / a.numel() for b in other] for a in one]])
 
+    def aligned(self, left: Sequence[Sketch], right: Sequence[Sketch]) -> Table:
+        """One pair after the other."""
+        return _one_by_one(self, left, right)
+
     def shuffled(self, sketch: Sketch, seed: int) -> Sketch:
         """Tokens by other numbers."""
         order = np.random.default_rng(seed).permutation(len(sketch.values))
@@ -169,3 +180,18 @@ def kind_of(measure: Measure, estimator: Estimator = "debiased", neighbours: int
     if measure == "procrustes":
         return RowKind()
     return NeighbourKind(neighbours) if measure == "mutual_knn" else GramKind(estimator)
+
+
+def _stacked(sketches: Sequence[Sketch]) -> torch.Tensor:
+    return torch.from_numpy(np.stack([sketch.values for sketch in sketches]))
+
+
+def _edges(sketch: Sketch) -> list[int]:
+    """Where the groups of minibatches begin, after the first."""
+    count, groups = sketch.batches, min(GROUPS, sketch.batches)
+    each = sketch.values.size // count
+    return [each * (count * group // groups) for group in range(1, groups)]
+
+
+def _one_by_one(kind: Kind, left: Sequence[Sketch], right: Sequence[Sketch]) -> Table:
+    return np.stack([kind.table([one], [other])[:, 0, 0] for one, other in zip(left, right, strict=True)], axis=1)

@@ -60,16 +60,31 @@ def pair_products(left_RP: torch.Tensor, right_SP: torch.Tensor, edges: Sequence
     return out_GRS
 
 
-def row_products(left_RP: torch.Tensor, right_RP: torch.Tensor) -> torch.Tensor:
+def row_products(left_RP: torch.Tensor, right_RP: torch.Tensor, edges: Sequence[int] = ()) -> torch.Tensor:
     """The products of the rows of two matrices, one by one, in float64.
+
+    Parameters
+    ----------
+    left_RP, right_RP : torch.Tensor of float32
+    edges : sequence of int
+        Where a new group begins.
+
+    Returns
+    -------
+    torch.Tensor of float64, shape (G, R)
 
     Examples
     --------
     >>> row_products(torch.ones(2, 5), torch.ones(2, 5)).tolist()
-    [5.0, 5.0]
+    [[5.0, 5.0]]
     """
-    parts = zip(left_RP.split(KC, dim=1), right_RP.split(KC, dim=1), strict=True)
-    return torch.stack([(left * right).sum(1).double() for left, right in parts]).sum(0)
+    ends = [0, *edges, left_RP.shape[1]]
+    out_GR = torch.zeros((len(ends) - 1, len(left_RP)), dtype=torch.float64, device=left_RP.device)
+    for group in range(len(ends) - 1):
+        for start in range(ends[group], ends[group + 1], KC):
+            block = slice(start, min(start + KC, ends[group + 1]))
+            out_GR[group] += (left_RP[:, block] * right_RP[:, block]).sum(1).double()
+    return out_GR
 
 
 def unit(packed_P: torch.Tensor) -> tuple[torch.Tensor, float]:

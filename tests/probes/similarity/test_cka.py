@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parent))
-from direct import cka_direct
 
 from dit_lens.probing import BadParams
 from dit_lens_probes.similarity import (
@@ -25,6 +19,8 @@ from dit_lens_probes.similarity import (
     prepare_rows,
     token_batches,
 )
+
+from .direct import cka_direct
 
 TOLERANCE = 1e-5
 SHAPES = [(64, 256), (200, 96), (512, 32)]

@@ -1,9 +1,9 @@
 """CKA of all pairs of representations against a bare matrix product, and against the fastest published code.
 
 A product of matrices on the same machine in the same round is the peak: what the products inside CKA need, at that
-rate, is the least that CKA can take. ``pytorch-cka`` is the only package on PyPI that does all pairs at once; it comes with
-``pip install pytorch-cka==1.1.3``, and without it the table says so. Errors of both are against a plain double loop
-in float64, once for rows with mean 0 and once for rows whose mean is ten times their spread.
+rate, is the least that CKA can take. ``pytorch-cka`` is the package on PyPI that does all pairs at once; it comes with
+``pip install pytorch-cka==1.1.3``, and without it the table says so. Errors of both are against a plain double loop in
+float64, once for rows with mean 0 and once for rows whose mean is ten times their spread.
 """
 
 from __future__ import annotations

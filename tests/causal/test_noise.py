@@ -242,5 +242,5 @@ def test_activations_are_compared_by_cka_on_demand(ask, swept):
 
 
 def test_cka_without_layers_is_refused(ask):
-    with pytest.raises(BadParams, match="got noise.cka=true with layers none, allowed some layers"):
+    with pytest.raises(BadParams, match=r"got noise\.cka=true with layers none, allowed some layers"):
         ask(cka=True, layers="none", **FEW)

@@ -17,11 +17,10 @@ from pydantic import BaseModel
 from dit_lens.captures import Capture
 from dit_lens.probing import BadParams, Labels
 from dit_lens_probes.cka.params import CkaParams
+from dit_lens_probes.cka.state import Pieces, merge
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from dit_lens_probes.cka.state import Pieces
 
 __all__ = ["Cka"]
 
@@ -71,8 +70,6 @@ class Cka:
 
     def combine(self, states: Sequence[Pieces]) -> Pieces:
         """Unite the steps of all traces; refuse traces of other models, grids and schedules."""
-        from dit_lens_probes.cka.state import merge
-
         return merge(states)
 
     def finish(self, state: Pieces) -> xr.Dataset:

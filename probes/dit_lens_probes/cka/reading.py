@@ -89,10 +89,10 @@ def _of_rows(values_FTC: npt.NDArray[np.floating], batches_MB: npt.NDArray[np.in
         reason = f"too few tokens: {facts.tokens}, allowed more than {params.neighbours} neighbours"
         facts = Facts(facts.tokens, facts.channels, facts.mean_ratio, reason=reason)
     if facts.reason:
-        return Piece(None, facts)
+        return Piece.of(None, facts)
     kind = kind_of(params.measure, params.estimator, params.neighbours)
     sketch = kind.sketch(rows_NC, batches_MB)
-    return Piece(sketch, facts) if sketch.length > 0 else _nothing_left(facts)
+    return Piece.of(sketch, facts) if sketch.length > 0 else _nothing_left(facts)
 
 
 def _of_grams(grams_MBB: npt.NDArray[np.floating], array: xr.DataArray, params: CkaParams) -> Piece:
@@ -101,15 +101,15 @@ def _of_grams(grams_MBB: npt.NDArray[np.floating], array: xr.DataArray, params: 
     facts, squares = Facts(tokens, 0), np.einsum("mii->mi", grams_MBB.astype(np.float64))
     if size < LEAST:
         reason = f"too few tokens: {size} in a minibatch, allowed {LEAST} or more"
-        return Piece(None, Facts(tokens, 0, reason=reason))
+        return Piece.of(None, Facts(tokens, 0, reason=reason))
     if not np.isfinite(grams_MBB).all():
-        return Piece(None, Facts(tokens, 0, reason="not finite: holds NaN or infinity"))
+        return Piece.of(None, Facts(tokens, 0, reason="not finite: holds NaN or infinity"))
     if not squares.sum() > 0:
-        return Piece(None, Facts(tokens, 0, reason="constant: all tokens are equal"))
+        return Piece.of(None, Facts(tokens, 0, reason="constant: all tokens are equal"))
     facts = Facts(tokens, 0, top_token=float(squares.max() / squares.sum()))
     scaled = torch.from_numpy(np.ascontiguousarray(grams_MBB / squares.mean(), dtype=np.float32)).to(_device(params))
     sketch = GramKind(params.estimator).of_grams(scaled)
-    return Piece(sketch, facts) if sketch.length > 0 else _nothing_left(facts)
+    return Piece.of(sketch, facts) if sketch.length > 0 else _nothing_left(facts)
 
 
 def _nothing_left(facts: Facts) -> Piece:

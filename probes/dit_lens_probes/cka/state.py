@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from dit_lens.probing import BadParams
@@ -29,17 +29,37 @@ _STEP_COORDS = ("sigma", "timestep", "expert")
 
 @dataclass(frozen=True)
 class Piece:
-    """One representation.
+    """One representation, as plain values, so that a state can be left in a file.
 
     Attributes
     ----------
-    sketch : Sketch or None
-        None if nothing can be said of it.
-    facts : Facts
+    kept : tuple or None
+        The fields of a ``Sketch``; None if nothing can be said of the representation.
+    known : tuple
+        The fields of its ``Facts``.
     """
 
-    sketch: Sketch | None
-    facts: Facts
+    kept: tuple[Any, ...] | None
+    known: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, sketch: Sketch | None, facts: Facts) -> Piece:
+        """From what was measured."""
+        return cls(None if sketch is None else _values(sketch), _values(facts))
+
+    @property
+    def sketch(self) -> Sketch | None:
+        """What the measure keeps."""
+        from dit_lens_probes.similarity import Sketch
+
+        return None if self.kept is None else Sketch(*self.kept)
+
+    @property
+    def facts(self) -> Facts:
+        """What was found in the rows."""
+        from dit_lens_probes.similarity import Facts
+
+        return Facts(*self.known)
 
 
 @dataclass(frozen=True)
@@ -127,6 +147,10 @@ def steps_of(trace: str, chunk: xr.Dataset) -> dict[tuple[str, int], StepFacts]:
         (trace, int(step)): tuple((name, chunk[name].values.tolist()[at]) for name in known)
         for at, step in enumerate(chunk["step"].values)
     }
+
+
+def _values(record: Sketch | Facts) -> tuple[Any, ...]:
+    return tuple(getattr(record, field.name) for field in fields(record))
 
 
 def _refuse_strangers(state: Pieces) -> None:

@@ -111,8 +111,7 @@ class CkaParams(BaseModel):
     @field_validator("site")
     @classmethod
     def _known_site(cls, site: str) -> str:
-        known = SITES.get(site)
-        if known is None or known.event_dims != ("branch", "step", "layer") or known.token_dims != ("frame", "token"):
+        if site not in sites():
             raise ValueError(f"one of {', '.join(sites())}")
         return site
 
@@ -163,15 +162,12 @@ class CkaParams(BaseModel):
 
 
 def sites() -> list[str]:
-    """The sites that have tokens in frames at every layer.
+    """The sites that have rows of channels for tokens in frames, at every layer.
 
     Examples
     --------
-    >>> "block.out" in sites(), "latent" in sites()
-    (True, False)
+    >>> [name in sites() for name in ("block.out", "ffn.out", "latent", "attn1.q")]
+    [True, True, False, False]
     """
-    return [
-        name
-        for name, site in SITES.items()
-        if site.event_dims == ("branch", "step", "layer") and site.token_dims == ("frame", "token")
-    ]
+    event, values = ("branch", "step", "layer"), ("frame", "token", "channel")
+    return [name for name, site in SITES.items() if (site.event_dims, site.value_dims) == (event, values)]

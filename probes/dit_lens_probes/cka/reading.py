@@ -5,6 +5,7 @@ Shapes: F frames, T tokens of a frame, N tokens in all, C channels, M minibatche
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,7 @@ from dit_lens_probes.cka.params import GRAMS
 from dit_lens_probes.cka.state import Piece, Pieces, grid_of, steps_of
 from dit_lens_probes.similarity import (
     Facts,
+    Sketch,
     choose_batch,
     frame_batches,
     kind_of,
@@ -84,14 +86,14 @@ def _of_rows(values_FTC: npt.NDArray[np.floating], batches_MB: npt.NDArray[np.in
     )
     if not facts.reason and batches_MB.shape[1] < LEAST:
         reason = f"too few tokens: {batches_MB.shape[1]} in a minibatch, allowed {LEAST} or more"
-        facts = Facts(facts.tokens, facts.channels, facts.mean_ratio, reason=reason)
+        facts = replace(facts, reason=reason)
     if not facts.reason and params.measure == "mutual_knn" and facts.tokens <= params.neighbours:
         reason = f"too few tokens: {facts.tokens}, allowed more than {params.neighbours} neighbours"
-        facts = Facts(facts.tokens, facts.channels, facts.mean_ratio, reason=reason)
+        facts = replace(facts, reason=reason)
     if facts.reason:
         return Piece.of(None, facts)
     kind = kind_of(params.measure, params.estimator, params.neighbours)
-    sketch = kind.sketch(rows_NC, batches_MB)
+    sketch = _scaled(kind.sketch(rows_NC, batches_MB), facts.scale**kind.power)
     return Piece.of(sketch, facts) if sketch.length > 0 else _nothing_left(facts)
 
 
@@ -108,8 +110,13 @@ def _of_grams(grams_MBB: npt.NDArray[np.floating], array: xr.DataArray, params: 
         return Piece.of(None, Facts(tokens, 0, reason="constant: all tokens are equal"))
     facts = Facts(tokens, 0, top_token=float(squares.max() / squares.sum()))
     scaled = torch.from_numpy(np.ascontiguousarray(grams_MBB / squares.mean(), dtype=np.float32)).to(_device(params))
-    sketch = GramKind(params.estimator).of_grams(scaled)
+    sketch = _scaled(GramKind(params.estimator).of_grams(scaled), float(squares.mean()))
     return Piece.of(sketch, facts) if sketch.length > 0 else _nothing_left(facts)
+
+
+def _scaled(sketch: Sketch, times: float) -> Sketch:
+    """With the length that it has without scaling: what a video weighs among others."""
+    return replace(sketch, length=sketch.length * times)
 
 
 def _nothing_left(facts: Facts) -> Piece:

@@ -56,7 +56,16 @@ class Sketch:
 
 
 class Kind(Protocol):
-    """What is kept, and how it is compared."""
+    """What is kept, and how it is compared.
+
+    Attributes
+    ----------
+    power : int
+        How the length grows with the scale of the rows.
+    """
+
+    @property
+    def power(self) -> int: ...
 
     def sketch(self, rows_NC: torch.Tensor, batches_MB: npt.NDArray[np.int64]) -> Sketch:
         """What is kept of rows of ``prepare_rows``."""
@@ -86,6 +95,11 @@ class GramKind:
     """
 
     estimator: Estimator
+
+    @property
+    def power(self) -> int:
+        """A Gram matrix is a square."""
+        return 2
 
     def sketch(self, rows_NC: torch.Tensor, batches_MB: npt.NDArray[np.int64]) -> Sketch:
         """Of every minibatch a triangle."""
@@ -117,6 +131,11 @@ class GramKind:
 class RowKind:
     """The rows themselves, for Procrustes; minibatches are not used."""
 
+    @property
+    def power(self) -> int:
+        """As the rows."""
+        return 1
+
     def sketch(self, rows_NC: torch.Tensor, batches_MB: npt.NDArray[np.int64]) -> Sketch:
         """Rows of length one."""
         values, length = long_one(rows_NC)
@@ -146,6 +165,11 @@ class NeighbourKind:
     """The nearest neighbours of every token; minibatches are not used."""
 
     neighbours: int
+
+    @property
+    def power(self) -> int:
+        """No scale moves a neighbour."""
+        return 0
 
     def sketch(self, rows_NC: torch.Tensor, batches_MB: npt.NDArray[np.int64]) -> Sketch:
         """Their numbers."""

@@ -11,6 +11,7 @@ Shapes: N tokens, C channels, M minibatches.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf, isfinite
 from typing import Literal
 
 import numpy as np
@@ -27,6 +28,10 @@ NORMALISE: tuple[Normalise, ...] = ("none", "token_ln", "channel_z", "drop_first
 Rows = torch.Tensor | np.ndarray
 _RESOLVED = 1e-6
 """Spread over mean below which float32 holds rounding and no representation."""
+_SAFE = 1e12
+"""Sizes within which no sum of squares overflows."""
+_OUTLIER = 25.0
+"""Squared distance from the mean, over the median one, from which a token draws the mean away from the others."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,8 @@ class Facts:
         Length of the mean over the square root of the total variance, of the rows as they came.
     top_token, top_channel : float
         The largest share of the total variance that one token and one channel have, after normalisation.
+    scale : float
+        Root mean square that the rows had before they were brought to 1.
     reason : str
         Why nothing can be said of it; empty if something can.
     """
@@ -49,6 +56,7 @@ class Facts:
     mean_ratio: float = float("nan")
     top_token: float = float("nan")
     top_channel: float = float("nan")
+    scale: float = 1.0
     reason: str = ""
 
 
@@ -83,7 +91,9 @@ def as_rows(rows_NC: Rows, device: str | torch.device | None = None) -> torch.Te
     return tensor.detach().to(device=device, dtype=torch.float32)
 
 
-def prepare_rows(rows_NC: Rows, normalise: Normalise = "none", least: int = 4) -> tuple[torch.Tensor, Facts]:
+def prepare_rows(
+    rows_NC: Rows, normalise: Normalise = "none", least: int = 4, out_NC: torch.Tensor | None = None
+) -> tuple[torch.Tensor, Facts]:
     """Normalise and centre, and say what was found.
 
     Parameters
@@ -94,6 +104,8 @@ def prepare_rows(rows_NC: Rows, normalise: Normalise = "none", least: int = 4) -
         One of ``NORMALISE``.
     least : int
         Tokens below which there is nothing to say.
+    out_NC : torch.Tensor of float32, optional
+        Where the rows are written.
 
     Returns
     -------
@@ -121,24 +133,65 @@ def prepare_rows(rows_NC: Rows, normalise: Normalise = "none", least: int = 4) -
             f"rows cannot be normalised so; got {normalise!r}, allowed {', '.join(NORMALISE)}; choose one of them"
         )
     given_NC = as_rows(rows_NC)
-    tokens, channels = given_NC.shape
-    if reason := _unusable(given_NC, least):
-        return torch.zeros_like(given_NC), Facts(tokens, channels, reason=reason)
-    size = given_NC.abs().amax().clamp_min(torch.finfo(torch.float32).tiny)
-    scaled_NC = given_NC / size  # so that no square overflows
-    plain_NC = _centred(scaled_NC)
-    spread, mean = _rms(plain_NC), float(scaled_NC.mean(0).square().mean().sqrt())
-    mean_ratio = mean / spread if spread > 0 else float("inf")
-    if spread <= _RESOLVED * mean or spread == 0:
-        reason = "constant: all tokens are equal" + ("" if spread == 0 else " to the precision of float32")
-        return torch.zeros_like(given_NC), Facts(tokens, channels, mean_ratio, reason=reason)
-    made_NC = _normalised(scaled_NC, plain_NC, normalise)
-    left = _rms(made_NC)
-    if left <= _RESOLVED * (spread if normalise == "drop_first" else 1):
+    out_NC = torch.zeros_like(given_NC) if out_NC is None else out_NC.zero_()
+    looked = _look(given_NC, least)
+    if isinstance(looked, Facts):
+        return out_NC, looked
+    made_NC = _normalised(looked, normalise)
+    squares_N, squares_C = _squares(made_NC) if normalise != "none" else (looked.squares_N, looked.squares_C)
+    total, before = float(squares_C.sum()), float(looked.squares_C.sum())
+    if total <= _RESOLVED**2 * (before if normalise == "drop_first" else made_NC.numel()):
         reason = f"constant: nothing is left after {normalise}"
-        return torch.zeros_like(given_NC), Facts(tokens, channels, mean_ratio, reason=reason)
-    made_NC /= left
-    return made_NC, Facts(tokens, channels, mean_ratio, *_shares(_centred(made_NC)))
+        return out_NC, Facts(*given_NC.shape, looked.mean_ratio, reason=reason)
+    scale = (total / made_NC.numel()) ** 0.5
+    torch.mul(made_NC, 1 / scale, out=out_NC)
+    shares = (float(squares.max()) / total for squares in (squares_N, squares_C))
+    own = looked.size if normalise in ("none", "drop_first") else 1.0
+    return out_NC, Facts(*given_NC.shape, looked.mean_ratio, *shares, scale=scale * own)
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """Rows of which something can be said: as they came, with the mean taken away, and what was measured on the way."""
+
+    given_NC: torch.Tensor
+    mean_C: torch.Tensor
+    centred_NC: torch.Tensor
+    squares_N: torch.Tensor
+    squares_C: torch.Tensor
+    mean_ratio: float
+    size: float
+
+
+def _look(given_NC: torch.Tensor, least: int) -> _Looked | Facts:
+    """What there is, or why there is nothing. Each pass over the values costs as much as a good part of a product."""
+    tokens, channels = given_NC.shape
+    if tokens < least:
+        return Facts(tokens, channels, reason=f"too few tokens: {tokens}, allowed {least} or more")
+    if channels == 0:
+        return Facts(tokens, channels, reason="no channels")
+    low, high = given_NC.aminmax()
+    size = float(torch.maximum(-low, high))
+    if not isfinite(size):
+        return Facts(tokens, channels, reason="not finite: holds NaN or infinity")
+    if size > 0 and not 1 / _SAFE < size < _SAFE:
+        given_NC = given_NC / size
+    else:
+        size = 1.0
+    mean_C = given_NC.mean(0)
+    centred_NC = given_NC - mean_C
+    squares_N, squares_C = _squares(centred_NC)
+    spread, mean = (float(part.sum()) ** 0.5 for part in (squares_C / tokens, mean_C.double().square()))
+    mean_ratio = mean / spread if spread > 0 else inf
+    if spread <= _RESOLVED * mean:
+        reason = "constant: all tokens are equal" + ("" if spread == 0 else " to the precision of float32")
+        return Facts(tokens, channels, mean_ratio, reason=reason)
+    return _Looked(given_NC, mean_C, centred_NC, squares_N, squares_C, mean_ratio, size)
+
+
+def _squares(rows_NC: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sums of squares of every token and of every channel, in float64."""
+    return tuple(torch.linalg.vector_norm(rows_NC, dim=dim).double().square() for dim in (1, 0))  # type: ignore[return-value]
 
 
 def middle(rows_MNC: torch.Tensor) -> torch.Tensor:
@@ -158,38 +211,27 @@ def middle(rows_MNC: torch.Tensor) -> torch.Tensor:
     return near_M1N @ rows_MNC / near_M1N.sum(2, keepdim=True)
 
 
-def _unusable(rows_NC: torch.Tensor, least: int) -> str:
-    if rows_NC.shape[0] < least:
-        return f"too few tokens: {rows_NC.shape[0]}, allowed {least} or more"
-    if rows_NC.shape[1] == 0:
-        return "no channels"
-    return "" if bool(torch.isfinite(rows_NC).all()) else "not finite: holds NaN or infinity"
+def _normalised(looked: _Looked, normalise: Normalise) -> torch.Tensor:
+    if normalise == "token_ln":
+        given_NC = looked.given_NC
+        return _centred(_over_deviation(given_NC - given_NC.mean(1, keepdim=True), 1))
+    if normalise == "channel_z":
+        return _centred(_over_deviation(looked.centred_NC, 0))
+    return _without_first(looked.centred_NC) if normalise == "drop_first" else _near(looked)
+
+
+def _near(looked: _Looked) -> torch.Tensor:
+    """The origin at the mean, or in the middle of the others where some tokens lie far from all of them."""
+    squares_N = looked.squares_N
+    half = squares_N.median()
+    if float(squares_N.max()) <= _OUTLIER * float(half):
+        return looked.centred_NC
+    near_N = (squares_N <= half).float()
+    return looked.given_NC - (looked.mean_C + near_N @ looked.centred_NC / near_N.sum())
 
 
 def _centred(rows_NC: torch.Tensor) -> torch.Tensor:
-    centred_NC = rows_NC - rows_NC.mean(0)
-    centred_NC -= centred_NC.mean(0)
-    return centred_NC
-
-
-def _rms(rows_NC: torch.Tensor) -> float:
-    return float(rows_NC.square().mean().sqrt())
-
-
-def _normalised(scaled_NC: torch.Tensor, centred_NC: torch.Tensor, normalise: Normalise) -> torch.Tensor:
-    if normalise == "token_ln":
-        own_NC = scaled_NC - scaled_NC.mean(1, keepdim=True)
-        return _centred(_over_deviation(own_NC, 1))
-    if normalise == "channel_z":
-        return _centred(_over_deviation(centred_NC, 0))
-    return _without_first(centred_NC) if normalise == "drop_first" else _near(scaled_NC)
-
-
-def _near(rows_NC: torch.Tensor) -> torch.Tensor:
-    """The origin into the middle, as near as it can be, before any digit is lost."""
-    near_NC = rows_NC - middle(rows_NC[None])[0]
-    near_NC -= middle(near_NC[None])[0]
-    return near_NC
+    return rows_NC - rows_NC.mean(0)
 
 
 def _over_deviation(centred_NC: torch.Tensor, dim: int) -> torch.Tensor:
@@ -208,9 +250,3 @@ def _without_first(centred_NC: torch.Tensor) -> torch.Tensor:
     if wide:
         return (exact_NC - torch.outer(first, first @ exact_NC)).float()
     return (exact_NC - torch.outer(exact_NC @ first, first)).float()
-
-
-def _shares(rows_NC: torch.Tensor) -> tuple[float, float]:
-    squares_NC = rows_NC.square()
-    token, channel = squares_NC.sum(1), squares_NC.sum(0)
-    return float(token.max() / token.sum()), float(channel.max() / channel.sum())

@@ -98,11 +98,10 @@ def _stacked(
     out_RNC = torch.zeros((len(given), tokens, channels + _EXTRA), device=given[0].device)
     defined = torch.zeros(len(given), dtype=torch.bool, device=given[0].device)
     for index, rows_NC in enumerate(given):
-        ready_NC, facts = prepare_rows(rows_NC, normalise)
-        if not facts.reason:
-            out_RNC[index, :, : rows_NC.shape[1]] = ready_NC
-            out_RNC[index, :, -2], out_RNC[index, :, -1] = _margins(ready_NC, estimator), 1
+        ready_NC, facts = prepare_rows(rows_NC, normalise, out_NC=out_RNC[index, :, : rows_NC.shape[1]])
         defined[index] = not facts.reason
+        if not facts.reason:
+            out_RNC[index, :, -2], out_RNC[index, :, -1] = _margins(ready_NC, estimator), 1
     return out_RNC, defined
 
 
@@ -128,7 +127,7 @@ def _margins(rows_NC: torch.Tensor, estimator: Estimator) -> torch.Tensor:
         return sums_N.double().mean() / (2 * tokens) - sums_N.double() / tokens
     if tokens <= 2:
         return torch.full_like(sums_N, torch.nan)
-    open_N = sums_N.double() - rows_NC.square().sum(1).double()
+    open_N = sums_N.double() - torch.linalg.vector_norm(rows_NC, dim=1).double().square()
     return open_N.sum() / (2 * (tokens - 1) * (tokens - 2)) - open_N / (tokens - 2)
 
 

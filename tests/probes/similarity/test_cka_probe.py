@@ -337,7 +337,7 @@ def test_another_grid_is_refused(tmp_path):
         ({"memory": 1e-5}, "would keep more than it may; got 72 representations of 0.00675 MiB"),
         ({"estimator": "song"}, "estimator"),
         ({"source": "grams"}, "raw, or gram:B such as gram:256"),
-        ({"site": "latent"}, "one of block.out"),
+        ({"site": "latent"}, "allowed one of block.in, block.out, attn1.out"),
         ({"measure": "procrustes", "within_frame": True}, "measure cka or angular with within_frame"),
         ({"measure": "mutual_knn", "minibatch": 8}, "measure cka or angular with minibatch"),
         ({"source": "gram:12", "normalise": "token_ln"}, "source raw with normalise"),

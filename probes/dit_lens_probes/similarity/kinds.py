@@ -56,16 +56,11 @@ class Sketch:
 
 
 class Kind(Protocol):
-    """What is kept, and how it is compared.
-
-    Attributes
-    ----------
-    power : int
-        How the length grows with the scale of the rows.
-    """
+    """What is kept, and how it is compared."""
 
     @property
-    def power(self) -> int: ...
+    def power(self) -> int:
+        """With which power of the scale of the rows a length grows."""
 
     def sketch(self, rows_NC: torch.Tensor, batches_MB: npt.NDArray[np.int64]) -> Sketch:
         """What is kept of rows of ``prepare_rows``."""

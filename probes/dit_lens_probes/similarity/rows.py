@@ -133,21 +133,21 @@ def prepare_rows(
             f"rows cannot be normalised so; got {normalise!r}, allowed {', '.join(NORMALISE)}; choose one of them"
         )
     given_NC = as_rows(rows_NC)
-    out_NC = torch.zeros_like(given_NC) if out_NC is None else out_NC.zero_()
+    out_NC = torch.empty_like(given_NC) if out_NC is None else out_NC
     looked = _look(given_NC, least)
     if isinstance(looked, Facts):
-        return out_NC, looked
-    made_NC = _normalised(looked, normalise)
+        return out_NC.zero_(), looked
+    made_NC, (tokens, channels) = _normalised(looked, normalise), given_NC.shape
     squares_N, squares_C = _squares(made_NC) if normalise != "none" else (looked.squares_N, looked.squares_C)
     total, before = float(squares_C.sum()), float(looked.squares_C.sum())
     if total <= _RESOLVED**2 * (before if normalise == "drop_first" else made_NC.numel()):
         reason = f"constant: nothing is left after {normalise}"
-        return out_NC, Facts(*given_NC.shape, looked.mean_ratio, reason=reason)
+        return out_NC.zero_(), Facts(tokens, channels, looked.mean_ratio, reason=reason)
     scale = (total / made_NC.numel()) ** 0.5
     torch.mul(made_NC, 1 / scale, out=out_NC)
-    shares = (float(squares.max()) / total for squares in (squares_N, squares_C))
+    top_token, top_channel = (float(squares.max()) / total for squares in (squares_N, squares_C))
     own = looked.size if normalise in ("none", "drop_first") else 1.0
-    return out_NC, Facts(*given_NC.shape, looked.mean_ratio, *shares, scale=scale * own)
+    return out_NC, Facts(tokens, channels, looked.mean_ratio, top_token, top_channel, scale * own)
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,8 @@ def _look(given_NC: torch.Tensor, least: int) -> _Looked | Facts:
 
 def _squares(rows_NC: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Sums of squares of every token and of every channel, in float64."""
-    return tuple(torch.linalg.vector_norm(rows_NC, dim=dim).double().square() for dim in (1, 0))  # type: ignore[return-value]
+    of_tokens, of_channels = (torch.linalg.vector_norm(rows_NC, dim=dim).double().square() for dim in (1, 0))
+    return of_tokens, of_channels
 
 
 def middle(rows_MNC: torch.Tensor) -> torch.Tensor:

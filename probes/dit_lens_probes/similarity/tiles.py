@@ -22,7 +22,7 @@ from dit_lens_probes.similarity.rows import Normalise, Rows, as_rows, prepare_ro
 
 __all__ = ["cka_matrix", "tile_flops"]
 
-TILE_BYTES = 64 * 2**20
+TILE_BYTES = 24 * 2**20
 _LEAST, _MOST = 64, 1024
 _EXTRA = 2
 
@@ -42,7 +42,7 @@ def cka_matrix(
     estimator : {"debiased", "biased"}
     normalise : {"none", "token_ln", "channel_z", "drop_first"}
     tile : int, optional
-        Rows and columns of a tile; chosen so that the tiles of all representations take 64 MB.
+        Rows and columns of a tile; chosen so that the tiles of all representations take 24 MiB, which a cache may hold.
 
     Returns
     -------

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["LayerDistances", "relative_distance"]
 
 _SITE = "block.out"
+Measure = Callable[[torch.Tensor, torch.Tensor], float]
 
 
 class LayerDistances:
@@ -85,12 +86,20 @@ class LayerDistances:
 
         return self._edit(keep)
 
-    def comparing(self, found_SBL: npt.NDArray[np.float64]) -> Edit:
-        """The edit that fills an array with distances from the file, and changes nothing."""
+    def comparing(self, found_SBL: npt.NDArray[np.float64], measure: Measure | None = None) -> Edit:
+        """The edit that fills an array with distances from the file, and changes nothing.
+
+        Parameters
+        ----------
+        found_SBL : numpy.ndarray
+        measure : callable, optional
+            Of values (F, N, C) and those of the file; by default their relative distance.
+        """
+        distance = measure or relative_distance
 
         def compare(address: Address, values: torch.Tensor) -> torch.Tensor:
             kept = torch.from_numpy(self._file_SBLFNC[self._place(address)])
-            found_SBL[self._place(address)] = relative_distance(values, kept.to(values.device))
+            found_SBL[self._place(address)] = distance(values, kept.to(values.device))
             return values
 
         return self._edit(compare)

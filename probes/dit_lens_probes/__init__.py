@@ -9,14 +9,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dit_lens_probes.cka import Cka
     from dit_lens_probes.energy import Energy
     from dit_lens_probes.ensemble import Ensemble
     from dit_lens_probes.noise import NoiseProbe
     from dit_lens_probes.swap import Swap
 
-__all__ = ["Energy", "Ensemble", "NoiseProbe", "Swap"]
+__all__ = ["Cka", "Energy", "Ensemble", "NoiseProbe", "Swap"]
 
 _HOMES = {
+    "Cka": "dit_lens_probes.cka",
     "Energy": "dit_lens_probes.energy",
     "Ensemble": "dit_lens_probes.ensemble",
     "NoiseProbe": "dit_lens_probes.noise",

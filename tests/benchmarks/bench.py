@@ -20,13 +20,14 @@ os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 import bench_kernel
+import bench_similarity
 import bench_store
 import bench_tracing
 from machine import machine
 
 __all__ = ["main"]
 
-SECONDS = {"tracing": 330.0, "kernel": 30.0}
+SECONDS = {"tracing": 330.0, "kernel": 30.0, "similarity": 120.0}
 STORE_ROUNDS = 5
 Part = Callable[[Path, bool], tuple[Any, str]]
 
@@ -43,6 +44,12 @@ def kernel(_folder: Path, quick: bool) -> tuple[Any, str]:
     return sections, bench_kernel.table(sections)
 
 
+def similarity(_folder: Path, quick: bool) -> tuple[Any, str]:
+    """CKA of all pairs against a bare product."""
+    sections = bench_similarity.measure(quick, 1 if quick else SECONDS["similarity"])
+    return sections, bench_similarity.table(sections)
+
+
 def store(folder: Path, quick: bool) -> tuple[Any, str]:
     """Writing and reading a store against plain files."""
     memory = Path("/dev/shm")  # where no disk disturbs, as bench_store would choose by itself
@@ -51,7 +58,7 @@ def store(folder: Path, quick: bool) -> tuple[Any, str]:
     return lines.splitlines(), lines
 
 
-PARTS: dict[str, Part] = {"kernel": kernel, "tracing": tracing, "store": store}
+PARTS: dict[str, Part] = {"kernel": kernel, "similarity": similarity, "tracing": tracing, "store": store}
 
 
 def main() -> None:

@@ -224,3 +224,23 @@ def test_figures_draw_everything(swept, scored, ask):
     cells = ask(at="cell", kind="dose", noise_seeds=1, steps="2", frames="2+3", layers="none")
     assert cells["final_distance_at_cell"].sizes["frame"] == 2
     assert sorted(NoiseProbe().draw(cells)) == ["scores_at_cell"]
+
+
+def test_activations_are_compared_by_cka_on_demand(ask, swept):
+    """What comes before the noise is like itself; what comes after is as far as the formula says."""
+    result = ask(cka=True, late_start=False, **FEW)
+    assert result["layer_cka_at_step"].dims[-3:] == ("observed", "branch", "layer")
+    assert np.abs(one(result["layer_cka_at_step"], observed=[0, 1])).max() < 1e-6
+    behind = one(result["layer_cka_at_step"], observed=2)
+    assert (behind > 1e-3).all()
+    np.testing.assert_array_equal(result["layer_distance_at_step"].values, ask(**FEW)["layer_distance_at_step"].values)
+    late = ask(cka=True, **FEW)
+    np.testing.assert_allclose(one(late["layer_cka_at_step"], observed=2), behind, atol=1e-6)
+    assert "layer_cka_at_step" not in swept
+    figures = NoiseProbe(NoiseProbe.Params(cka=True, **FEW)).draw(result)
+    assert "cka" in figures
+
+
+def test_cka_without_layers_is_refused(ask):
+    with pytest.raises(BadParams, match=r"got noise\.cka=true with layers none, allowed some layers"):
+        ask(cka=True, layers="none", **FEW)

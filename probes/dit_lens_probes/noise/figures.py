@@ -13,7 +13,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dit_lens_probes.noise.matrices import draw_cells, draw_layers, draw_matrix
+from dit_lens_probes.noise.matrices import draw_cells, draw_cka, draw_layers, draw_matrix
 from dit_lens_probes.noise.steps import label_steps, mark_switch
 
 __all__ = ["draw_figures"]
@@ -41,6 +41,8 @@ def draw_figures(result: xr.Dataset) -> dict[str, Figure]:
         figures["injection_by_observation"] = draw_matrix(result)
     if "layer_distance_at_step" in result:
         figures["layers"] = draw_layers(result)
+    if "layer_cka_at_step" in result:
+        figures["cka"] = draw_cka(result)
     if "score_at_cell" in result:
         figures["scores_at_cell"] = draw_cells(result)
     return figures

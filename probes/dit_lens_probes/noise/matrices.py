@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from dit_lens_probes.noise.steps import switches, tick_texts
 
-__all__ = ["draw_cells", "draw_layers", "draw_matrix"]
+__all__ = ["draw_cells", "draw_cka", "draw_layers", "draw_matrix"]
 
 _MAP = "viridis"
 _SMALL_EFFECT = 0.1  # what is smaller is not drawn in full colour
@@ -53,6 +53,25 @@ def draw_layers(result: xr.Dataset) -> Figure:
         axis.set_ylabel("layer", fontsize=8)
     figure.colorbar(image, ax=list(axes), label="relative L2 in the last step")
     figure.suptitle("Activations in the last step, by the step with noise", fontsize=9.5)
+    return figure
+
+
+def draw_cka(result: xr.Dataset) -> Figure:
+    """Injection by observation: 1 - CKA of the activations, a row for an early, a middle and a late layer."""
+    columns, layers = _columns(result), result["layer"].values
+    shown = [int(layers[at]) for at in dict.fromkeys((0, len(layers) // 2, len(layers) - 1))]
+    mean = result["layer_cka_at_step"].mean([*_UNIT_DIMS, "branch"], skipna=False)
+    top = float(mean.sel(layer=shown).max()) or 1.0
+    figure = Figure(figsize=(1.0 + 3.4 * len(columns), 0.6 + 2.8 * len(shown)), layout="constrained")
+    axes = figure.subplots(len(shown), len(columns), squeeze=False)
+    for row, layer in zip(axes, shown, strict=True):
+        for axis, (kind, level) in zip(row, columns, strict=True):
+            values = mean.sel(kind=kind, level=level, layer=layer).transpose("step", "observed").values
+            image = axis.imshow(values, cmap=_MAP, vmin=0, vmax=top, aspect="auto", origin="upper")
+            axis.set_title(f"layer {layer}: {kind}, {level}", fontsize=8.5, loc="left")
+            _label(axis, result)
+    figure.colorbar(image, ax=list(axes.ravel()), label="1 - CKA to the clean run (debiased), branches together")
+    figure.suptitle("Activations: from the step with noise (down) to the step that is looked at (across)", fontsize=9.5)
     return figure
 
 

@@ -51,6 +51,9 @@ class NoiseParams(BaseModel):
         How many noises for each condition.
     strength : float
         From 0, nothing, to 1: how much of the noise that is there is exchanged; signal and variance stay.
+    cka : bool
+        Compare the activations of these layers by debiased CKA as well, of permuted minibatches where there are many
+        tokens.
     late_start : bool
         Go on from the clean run where the noise begins, instead of repeating the steps before it.
 
@@ -70,4 +73,5 @@ class NoiseParams(BaseModel):
     layers: Text = ""
     noise_seeds: int = Field(default=2, ge=1)
     strength: float = Field(default=1.0, ge=0, le=1)
+    cka: bool = False
     late_start: bool = True

@@ -21,6 +21,7 @@ import torch
 from dit_lens.causal.layers import LayerDistances, relative_distance
 from dit_lens.edits import Edit, Start
 from dit_lens.errors import BadEdit
+from dit_lens_probes.noise.alike import cka_distance
 from dit_lens_probes.noise.injected import Clean
 from dit_lens_probes.noise.sweep import CAPTURES, Sweep
 from dit_lens_stores import open_store
@@ -47,8 +48,8 @@ class Measured:
         Of the latents that it ends with.
     latent_distance_S, x0_distance_S : numpy.ndarray
         At each step; of the latents that it starts from, and of the clean latent that it expects.
-    layer_distance_SBL : numpy.ndarray
-        Of the activations.
+    layer_distance_SBL, layer_cka_SBL : numpy.ndarray
+        Of the activations: relative distance, and 1 - CKA.
     identical : bool
         Whether it ends with the same latents, bit for bit.
     resets : tuple of int
@@ -61,6 +62,7 @@ class Measured:
     latent_distance_S: Numbers
     x0_distance_S: Numbers
     layer_distance_SBL: Numbers
+    layer_cka_SBL: Numbers
     identical: bool
     resets: tuple[int, ...]
 
@@ -83,11 +85,12 @@ class Runs:
         self._context, self._unit, self._folder = context, unit, folder
         self._request = context.request(unit)
         self._layers = LayerDistances(folder / "clean.raw", context.layout, sweep.layers) if sweep.layers else None
+        self._cka = sweep.cka
         keeping = [self._layers.keeping()] if self._layers else []
         self._result, self._trace = self._run("clean", keeping, CAPTURES)
         self._starts = late_start and self._can_start()
         self._controls: dict[tuple[int, ...], Measured] = {}
-        self._clean = self._measured(self._result, self._trace, self._empty_layers())
+        self._clean = self._measured(self._result, self._trace, self._empty_layers(), self._empty_layers())
 
     def clean_steps(self, steps: Sequence[int]) -> dict[int, Clean]:
         """Latents and x0 of some steps of the clean run."""
@@ -105,13 +108,7 @@ class Runs:
 
     def noisy(self, edits: Sequence[Edit], first: int = 0) -> Measured:
         """A run with edits from a step on."""
-        found = self._empty_layers()
-        watching = [self._layers.comparing(found)] if self._layers else []
-        result, trace = self._run("run", [*edits, *watching], CAPTURES[:2], start=self._start(first))
-        try:
-            return self._measured(result, trace, found)
-        finally:
-            shutil.rmtree(self._folder / "run.zarr")
+        return self._compared(edits, start=self._start(first))
 
     def control(self, resets: tuple[int, ...]) -> Measured:
         """The run with the solver's resets of another run, and nothing else; the clean one where there are none."""
@@ -126,12 +123,16 @@ class Runs:
         return self.noisy([], step)
 
     def _reset(self, resets: tuple[int, ...]) -> Measured:
-        found = self._empty_layers()
-        watching = [self._layers.comparing(found)] if self._layers else []
-        start = self._start(min(resets))
-        result, trace = self._run("run", watching, CAPTURES[:2], start=start, resets=resets)
+        return self._compared([], start=self._start(min(resets)), resets=resets)
+
+    def _compared(self, edits: Sequence[Edit], **course: Any) -> Measured:
+        """A run beside the clean one; what watches it changes nothing."""
+        found = self._empty_layers(), self._empty_layers()
+        watching = [self._layers.comparing(found[0])] if self._layers else []
+        watching += [self._layers.comparing(found[1], cka_distance)] if self._layers and self._cka else []
+        result, trace = self._run("run", [*edits, *watching], CAPTURES[:2], **course)
         try:
-            return self._measured(result, trace, found)
+            return self._measured(result, trace, *found)
         finally:
             shutil.rmtree(self._folder / "run.zarr")
 
@@ -158,7 +159,7 @@ class Runs:
         layout = self._context.layout
         return self._layers.empty() if self._layers else np.zeros((layout.steps, len(layout.branches), 0))
 
-    def _measured(self, result: Result, trace: Trace, layers_SBL: Numbers) -> Measured:
+    def _measured(self, result: Result, trace: Trace, layers_SBL: Numbers, cka_SBL: Numbers) -> Measured:
         ended, clean = result.latents, self._result.latents
         return Measured(
             **self._context.score(self._unit, result.video),
@@ -166,6 +167,7 @@ class Runs:
             latent_distance_S=self._distances(trace, "latent.raw"),
             x0_distance_S=self._distances(trace, "x0.guided.raw"),
             layer_distance_SBL=layers_SBL,
+            layer_cka_SBL=cka_SBL,
             identical=torch.equal(ended, clean),
             resets=result.resets,
         )

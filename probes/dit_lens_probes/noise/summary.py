@@ -29,6 +29,7 @@ _LONG_NAMES = {
     "final_distance": "relative L2 distance of the last latents from the clean run",
     "latent_distance": "relative L2 distance of the latents from the clean run",
     "x0_distance": "relative L2 distance of the expected clean latent from the clean run",
+    "layer_cka": "1 - CKA (linear, debiased) of the activations and those of the clean run",
     "layer_distance": "relative L2 distance of the activations from the clean run",
     "dose": "relative L2 distance of what the noise left from the clean latents, where it was put in",
 }

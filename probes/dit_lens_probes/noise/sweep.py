@@ -55,6 +55,8 @@ class Sweep:
     kinds, levels, noises
         Kinds of noise, levels, and numbers of the noise seeds.
     steps, frames, layers : tuple of int
+    cka : bool
+        Whether activations are compared by CKA as well.
     """
 
     kinds: tuple[Kind, ...]
@@ -64,6 +66,7 @@ class Sweep:
     steps: tuple[int, ...]
     frames: tuple[int, ...]
     layers: tuple[int, ...]
+    cka: bool = False
 
     def places(self, at: At) -> list[Place]:
         """The places of one kind, in the order of their labels.
@@ -101,6 +104,11 @@ def plan_sweep(context: Context, params: NoiseParams) -> Sweep:
             f"probe 'noise' knows no matched dose for {type(context.lens.pipeline.scheduler).__name__}; got kind dose, "
             f"allowed paper, or a flow-matching scheduler; set noise.kind=paper"
         )
+    if params.cka and not chosen["layer"]:
+        raise BadParams(
+            "probe 'noise' has nothing to compare by CKA; got noise.cka=true with layers none, allowed some layers; "
+            "leave noise.layers out"
+        )
     sweep = Sweep(
         params.kind,
         params.level,
@@ -109,6 +117,7 @@ def plan_sweep(context: Context, params: NoiseParams) -> Sweep:
         chosen["step"],
         chosen["frame"],
         chosen["layer"],
+        params.cka,
     )
     _check_runs(context, sweep)
     return sweep

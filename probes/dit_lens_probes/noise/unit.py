@@ -36,6 +36,7 @@ _OF_RUN = {
     "latent_distance": ("latent_distance_S", _OBSERVED),
     "x0_distance": ("x0_distance_S", _OBSERVED),
     "layer_distance": ("layer_distance_SBL", _LAYERS),
+    "layer_cka": ("layer_cka_SBL", _LAYERS),
 }
 """By variable: what it is of a run, and the dimensions that it has beside those of the place."""
 
@@ -123,7 +124,7 @@ class _Layout:
             {
                 f"{prefix}{name}_at_{self.at}": self._variable(_column(measured, attribute), leading, own)
                 for name, (attribute, own) in _OF_RUN.items()
-                if own != _LAYERS or self.sweep.layers
+                if (own != _LAYERS or self.sweep.layers) and (name != "layer_cka" or self.sweep.cka)
             }
         )
 

@@ -94,9 +94,7 @@ class Decoder:
         return f"Decoder({self.model!r}, family {self.family.name!r})"
 
 
-def load_decoder(
-    model: str | Path, *, revision: str | None = None, dtype: torch.dtype | str | None = None
-) -> Decoder:
+def load_decoder(model: str | Path, *, revision: str | None = None, dtype: torch.dtype | str | None = None) -> Decoder:
     """Load the autoencoder of a model, and of the rest its configurations.
 
     Parameters

@@ -100,7 +100,9 @@ def _compared(result: xr.Dataset, pieces: Pieces, names: Mapping[str, str]) -> x
     """The seeds of each question against each other."""
     members = {name: [t for t in sorted(pieces) if pieces[t].key == key] for key, name in names.items()}
     members = dict(sorted(members.items()))
-    spread = np.array([[_spread(result, pieces, group, b) for b in result["branch"].values] for group in members.values()])
+    spread = np.array(
+        [[_spread(result, pieces, group, b) for b in result["branch"].values] for group in members.values()]
+    )
     variables: dict[str, Any] = {
         "seeds": ("question", [len(group) for group in members.values()]),
         "disagreement": (("question", "branch", "step"), spread),

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from dit_lens.errors import BadRequest, ProbeError, UnknownModel
 
-__all__ = ["Decodes", "Decoders", "MissingDecoder"]
+__all__ = ["Decoders", "Decodes", "MissingDecoder"]
 
 Video = npt.NDArray[np.uint8]
 Latent = npt.NDArray[np.float32]
@@ -104,9 +104,7 @@ class Decoders:
         return self._loaded[model, revision]
 
 
-def _refuse_other_weights(
-    trace_id: str, manifest: Mapping[str, Any], model: str, files: Mapping[str, str]
-) -> None:
+def _refuse_other_weights(trace_id: str, manifest: Mapping[str, Any], model: str, files: Mapping[str, str]) -> None:
     """Compared file by file, as far as the manifest names files."""
     known = manifest.get("weights_sha256")
     stated = known if isinstance(known, Mapping) else {}

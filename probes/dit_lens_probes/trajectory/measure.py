@@ -169,5 +169,3 @@ def _sketches(paths: Mapping[str, xr.DataArray]) -> dict[tuple[str, int], npt.ND
         for name, path in paths.items()
         for step in path["step"].values
     }
-
-

@@ -1,4 +1,4 @@
-"""When an answer is there, when it is final, and which were there and dropped: from what the scorer reads, step by step.
+"""When an answer is there, when it is final, and which were there and dropped: what the scorer reads at each step.
 
 A *reading* is the answer that was given and whether the puzzle is solved. An answer is *first readable* at the first
 step that reads as the video does in the end; the *commitment* is the first step from which on all do. Any other whole

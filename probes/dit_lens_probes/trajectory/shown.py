@@ -1,4 +1,4 @@
-"""What the clean latents of a trace show once they are decoded: pictures, answers, candidates, and a mixture of two ends.
+"""What the clean latents of a trace show once decoded: pictures, answers, candidates, and a mixture of two ends.
 
 Every x0 is decoded once; of the picture a small copy is kept, and the whole one is given to the scorer of the puzzle.
 """

@@ -29,8 +29,8 @@ TINY = replace(SMALL, latent=(16, 5, 8, 8), tokens=(5, 8, 8), video=(17, 64, 64)
 FORKS = [unseen("fork", index, size=5) for index in (0, 1)]
 
 
-def manifest_of(puzzle, seed, **more):
-    facts = {"prompt": puzzle.prompt, "image_sha256": image_sha256(Image.fromarray(puzzle.first_frame()))}
+def manifest_of(asked, seed, **more):
+    facts = {"prompt": asked.prompt, "image_sha256": image_sha256(Image.fromarray(asked.first_frame()))}
     return {"model": "tiny-wan", "seed": seed, "tokens": list(TINY.tokens), **facts, **more}
 
 
@@ -220,6 +220,7 @@ def test_a_trace_that_is_no_puzzle_has_pictures_and_the_reason(tmp_path, decoder
         ("fork-5x5-0-seed-3", {"image_sha256": "0"}, "its first frame is not that of"),
         ("fork-9x9-0-seed-3", {}, "its puzzle cannot be made: a fork"),
         ("mine", {"puzzle": {"task": "maze", "seed": -1}}, "its puzzle cannot be made"),
+        ("mine", {"puzzle": {"task": "maze", "seed": 1, "variant": ["plain"]}}, "neither its manifest nor its name"),
     ],
 )
 def test_a_puzzle_is_believed_only_with_its_prompt_and_first_frame(trace_id, more, words):

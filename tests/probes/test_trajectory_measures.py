@@ -152,7 +152,7 @@ def test_end_states_are_the_final_answer_and_another():
     fork = unseen("fork", 1)
     for name, clip in clips(fork, "route-1").items():
         assert fork.score(clip).answer == name
-    assert list(clips(fork, "route-1"))[0] == "route-1"
+    assert next(iter(clips(fork, "route-1"))) == "route-1"
 
 
 def test_a_puzzle_that_does_not_know_its_candidates_says_nothing():
@@ -195,6 +195,17 @@ def test_noise_around_a_blend_is_not_bimodal():
     found = superposition(0.5 + 0.1 * rng.standard_normal(a.shape), a, b)
     assert found.bimodality == pytest.approx(1 / 3, abs=0.02)
     assert found.blend == pytest.approx(1 - 0.01 / 0.25, abs=0.005)
+
+
+def test_places_where_the_end_states_hardly_differ_do_not_decide():
+    a, b = ends()
+    a[:, 0], b[:, 0] = b[:, 0] + 1e-6, b[:, 0]
+    mask = np.random.default_rng(1).random((1, 3, 6, 6)) < 0.5
+    x = np.where(mask, a, b)
+    x[:, 0] += 0.1  # a hundred thousand times as far as the end states are apart there
+    found = superposition(x, a, b)
+    assert found.bimodality == pytest.approx(1.0)
+    assert found.blend == pytest.approx(0.0, abs=1e-9)
 
 
 def test_the_share_is_the_projection_of_the_whole_latent():

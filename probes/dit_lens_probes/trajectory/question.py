@@ -38,6 +38,7 @@ _SHARED = (
 _NAME = re.compile(
     r"(?P<task>[a-z]+)(-(?P<variant>[a-z][a-z-]*?))?(-(?P<size>\d)x\d)?-(?P<index>\d{1,9})-seed-\d+(-.*)?"
 )
+_NOTED = {"task": str, "seed": int, "variant": str | None, "size": int | None}
 _SEED = re.compile(r"-seed-\d+")
 
 
@@ -93,7 +94,7 @@ def puzzle_of(trace_id: str, manifest: Mapping[str, Any]) -> tuple[Puzzle | None
 
 
 def _guess(trace_id: str, noted: Any) -> Puzzle | None:
-    if isinstance(noted, Mapping) and isinstance(noted.get("task"), str) and isinstance(noted.get("seed"), int):
+    if isinstance(noted, Mapping) and all(isinstance(noted.get(name), kind) for name, kind in _NOTED.items()):
         return make_puzzle(noted["task"], noted["seed"], noted.get("variant"), noted.get("size"))
     found = _NAME.fullmatch(trace_id)
     if found is None:

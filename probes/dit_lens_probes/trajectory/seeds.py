@@ -31,15 +31,15 @@ class Roc(NamedTuple):
         NaN if it cannot be told; then ``reason`` says why.
     false_rates, true_rates : tuple of float
         The curve; empty without one.
-    count : int
-        Questions that it is from.
+    questions : int
+        How many it is from.
     reason : str
     """
 
     auc: float
     false_rates: tuple[float, ...]
     true_rates: tuple[float, ...]
-    count: int
+    questions: int
     reason: str
 
 

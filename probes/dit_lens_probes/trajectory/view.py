@@ -42,7 +42,7 @@ def spread(count: int, most: int) -> list[int]:
     >>> spread(20, 4), spread(3, 4)
     ([0, 6, 13, 19], [0, 1, 2])
     """
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
+    return [int(place) for place in np.unique(np.linspace(0, count - 1, min(count, most)).round())]
 
 
 def name_step(chosen: xr.Dataset, place: int) -> str:

@@ -61,7 +61,7 @@ def look(puzzle: Puzzle, video: Video) -> Seen:
     >>> fork = unseen("fork", 0)
     >>> seen = look(fork, fork.clip())
     >>> seen.reading.answer == fork.parameters["drawn"], count_visible(seen.visible, 0.2)
-    (True, 1)
+    (True, 1.0)
     """
     score = puzzle.score(video)
     visible = routes_visible(puzzle, video[-1]) if isinstance(puzzle, Maze) and len(puzzle.routes) > 1 else {}

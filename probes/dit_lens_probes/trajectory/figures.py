@@ -92,7 +92,8 @@ def _readings(chosen: xr.Dataset) -> Figure:
         name = f"share of {chosen['end_a'].item()} in the latent"
         axis.plot(steps, chosen["share"].values, "-", color=_GREY, linewidth=1, label=name)
     _mark_events(axis, chosen)
-    axis.set_ylim(-0.05, 1.08)
+    axis.set_ylim(-0.05, 1.25)  # room above 1 for what was dropped
+    axis.set_yticks(np.linspace(0, 1, 6))
     label_steps(axis, chosen)
     mark_switch(axis, chosen)
     _plain(axis)
@@ -112,11 +113,11 @@ def _mark_events(axis: Axes, chosen: xr.Dataset) -> None:
     if np.isfinite(commitment := float(chosen["commitment_step"])):
         place = int(np.searchsorted(steps, commitment))
         axis.axvline(place, color=_COLOURS[2], linewidth=1.6, alpha=0.7, label=f"committed at step {commitment:.0f}")
-    words: Any = {"fontsize": 7.5, "ha": "center", "va": "top", "color": _COLOURS[1]}
+    words: Any = {"fontsize": 7.5, "ha": "center", "va": "bottom", "color": _COLOURS[1]}
     for place, answer in enumerate(chosen["dropped_answer"].values):
         if answer:
-            axis.plot(place, 1.04, "x", color=_COLOURS[1], clip_on=False)
-            axis.text(place, 1.01, f"{answer} dropped", **words)
+            axis.plot(place, 1.08, "x", color=_COLOURS[1])
+            axis.text(place, 1.13, f"{answer} dropped", **words)
 
 
 def _foretold(chosen: xr.Dataset) -> Figure:

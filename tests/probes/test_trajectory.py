@@ -10,7 +10,7 @@ import torch
 import xarray as xr
 from PIL import Image
 
-from dit_lens import load
+from dit_lens import Generation, load
 from dit_lens.captures import read_captures
 from dit_lens.decoder import load_decoder
 from dit_lens.engine.arrays import array_specs, coordinates, encoding_of
@@ -23,7 +23,7 @@ from dit_lens.testing import SMALL, check_probe, synthetic_store
 from dit_lens_probes.trajectory import MissingDecoder, Trajectory, write_films
 from dit_lens_probes.trajectory.candidates import clips
 from dit_lens_probes.trajectory.question import puzzle_of
-from dit_lens_stores import create_store
+from dit_lens_stores import create_store, open_store
 
 TINY = replace(SMALL, latent=(16, 5, 8, 8), tokens=(5, 8, 8), video=(17, 64, 64), dtype="float32")
 FORKS = [unseen("fork", index, size=5) for index in (0, 1)]
@@ -308,22 +308,19 @@ def test_a_clip_that_is_encoded_decodes_to_itself(decoder):
         decoder_.encode(clip)
 
 
-def test_the_last_x0_of_a_real_run_is_its_video(tmp_path):
-    from dit_lens import Generation
-
+def test_the_last_x0_of_a_real_run_is_its_video(tmp_path, decoder):
     lens, puzzle = load("tiny-wan"), FORKS[0]
     request = Generation(
         prompt=puzzle.prompt, image=Image.fromarray(puzzle.first_frame()), seed=0, steps=2, guidance=3.0
     )
     lens.trace(request, ["x0.guided", "x0"], tmp_path / "s.zarr", trace_id="fork-5x5-0-seed-0")
+    video_params = {"final": "video", "branches": True, "frames": "all"}
     found = {
-        final: analyze(tmp_path / "s.zarr", "trajectory", {"final": final, "branches": True, "frames": "all"})
-        for final in ("x0", "video")
+        "x0": analyze(tmp_path / "s.zarr", Trajectory(decoder=decoder)),
+        "video": analyze(tmp_path / "s.zarr", "trajectory", video_params),
     }
-    assert found["x0"]["branch"].values.tolist() == ["guided", "cond", "uncond"]
+    assert found["video"]["branch"].values.tolist() == ["guided", "cond", "uncond"]
     xr.testing.assert_allclose(found["x0"]["final_score"], found["video"]["final_score"])
     video = found["video"]["film"].isel(trace=0, step=-1).sel(branch="guided").values.astype(int)
-    from dit_lens_stores import open_store
-
     stored = open_store(tmp_path / "s.zarr")["fork-5x5-0-seed-0"]["video"].values.astype(int)
     assert np.abs(video - stored).max() <= 2

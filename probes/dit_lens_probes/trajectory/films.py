@@ -1,0 +1,124 @@
+"""Decoded videos as pictures that are small enough to keep, and as GIF or MP4, one for each step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from dit_lens.probing import BadParams
+from dit_lens_probes.energy.maps import last_video_frames
+
+__all__ = ["kept_frames", "smaller", "write_films"]
+
+Video = npt.NDArray[np.uint8]
+Format = Literal["gif", "mp4"]
+
+
+def kept_frames(latent_frames: int, video_frames: int, which: Literal["latent", "all"]) -> npt.NDArray[np.int64]:
+    """Numbers of the video frames that are kept.
+
+    Examples
+    --------
+    >>> kept_frames(5, 17, "latent"), len(kept_frames(5, 17, "all"))
+    (array([ 0,  4,  8, 12, 16]), 17)
+    """
+    if which == "all":
+        return np.arange(video_frames)
+    return last_video_frames(np.arange(latent_frames), latent_frames, video_frames)
+
+
+def smaller(video: Video, side: int) -> Video:
+    """Frames whose longer side has at most ``side`` pixels: each the mean of those that it covers.
+
+    Examples
+    --------
+    >>> smaller(np.zeros((2, 64, 128, 3), np.uint8), 32).shape
+    (2, 16, 32, 3)
+    """
+    from PIL import Image
+
+    height, width = video.shape[1:3]
+    if max(height, width) <= side:
+        return video
+    size = tuple(max(1, round(length * side / max(height, width))) for length in (width, height))
+    return np.stack([np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BOX)) for frame in video])
+
+
+def write_films(
+    result: xr.Dataset,
+    folder: str | Path,
+    trace: str | None = None,
+    branch: str | None = None,
+    formats: Sequence[Format] = ("gif",),
+    rate: float = 8.0,
+    enlarge: int = 1,
+) -> list[Path]:
+    """Write the pictures of each step as one film, ``TRACE-BRANCH-step-NN.gif``.
+
+    A probe that ran with ``frames=latent`` has one picture for each latent frame, one with ``frames=all`` every one.
+
+    Parameters
+    ----------
+    result : xarray.Dataset
+        Of the trajectory probe.
+    folder : str or pathlib.Path
+        Made if it is not there.
+    trace, branch : str, optional
+        Which one; the first by default.
+    formats : sequence of {"gif", "mp4"}
+    rate : float
+        Pictures a second.
+    enlarge : int
+        How many pixels along each side a pixel becomes.
+
+    Returns
+    -------
+    list of pathlib.Path
+
+    Raises
+    ------
+    BadParams
+        If the result has no pictures, or no such trace, branch or format.
+    """
+    film = _film(result, trace, branch)
+    if unknown := [name for name in formats if name not in ("gif", "mp4")]:
+        raise BadParams(f"films have no such format; got {unknown[0]!r}, allowed gif, mp4; choose one of them")
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    paths = []
+    for step in film["step"].values.tolist():
+        video = film.sel(step=step).values.repeat(enlarge, axis=1).repeat(enlarge, axis=2)
+        for name in formats:
+            paths.append(Path(folder) / f"{film['trace'].item()}-{film['branch'].item()}-step-{step:02d}.{name}")
+            (_write_gif if name == "gif" else _write_mp4)(video, paths[-1], rate)
+    return paths
+
+
+def _film(result: xr.Dataset, trace: str | None, branch: str | None) -> xr.DataArray:
+    if "film" not in result:
+        raise BadParams("the result has no pictures; got decode=false, allowed decode=true; run the probe again")
+    film = result["film"]
+    for dim, wanted in (("trace", trace), ("branch", branch)):
+        held = film[dim].values.tolist()
+        if wanted is not None and wanted not in held:
+            raise BadParams(f"the result has no such {dim}; got {wanted!r}, allowed {', '.join(held)}; choose one")
+        film = film.sel({dim: held[0] if wanted is None else wanted})
+    held_by_trace = result["distance_whole"].sel(trace=film["trace"], branch=film["branch"]).notnull()
+    return film.isel(step=held_by_trace.values)
+
+
+def _write_gif(video: Video, path: Path, rate: float) -> None:
+    from PIL import Image
+
+    first, *others = [Image.fromarray(frame) for frame in video]
+    first.save(path, save_all=True, append_images=others, duration=round(1000 / rate), loop=0)
+
+
+def _write_mp4(video: Video, path: Path, rate: float) -> None:
+    import imageio
+
+    imageio.mimwrite(path, list(video), fps=rate, macro_block_size=2)

@@ -48,7 +48,7 @@ def cautions(result: xr.Dataset) -> list[str]:
 def _few_units(result: xr.Dataset) -> str:
     if result.attrs["resamples"]:
         return ""
-    return f"few_units: {CAUTIONS['few_units']}; got {result.attrs['unit_count']} of {result.attrs['units']}"
+    return f"few_units: {CAUTIONS['few_units']}; {result.attrs['units']}: {result.attrs['unit_count']}"
 
 
 def _undefined(result: xr.Dataset) -> str:

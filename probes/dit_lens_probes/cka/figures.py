@@ -24,7 +24,8 @@ _MAP = "viridis"
 _LINE: Any = {"color": "white", "linewidth": 1.2, "linestyle": (0, (3, 2))}
 _THIN: Any = {"color": "white", "linewidth": 0.3}
 _SMALL = 7.5
-_WIDE = 112
+_CHARACTERS = 12.5
+"""Of the title, to an inch."""
 
 
 def draw_figures(result: xr.Dataset) -> dict[str, Figure]:
@@ -54,7 +55,7 @@ def _all_pairs(result: xr.Dataset) -> Figure:
         image = _show(axis, values.reshape(steps * layers, steps * layers), min(0.0, _lowest(pooled)), 1.0)
         axis.set_title(f"branch {branch}", fontsize=8.5, loc="left")
         _blocks(axis, result, layers)
-    figure.colorbar(image, ax=list(axes), label=str(pooled.attrs["long_name"]), shrink=0.8)
+    _bar(figure, image, axes, str(pooled.attrs["long_name"]), shrink=0.8)
     return _finished(figure, result, f"Every step and layer with every other: {layers} layers inside each step")
 
 
@@ -85,7 +86,7 @@ def _changes(result: xr.Dataset) -> Figure:
             image = _show(axis, table.T, 0, top, aspect="auto", origin="lower")
             axis.set_title(f"to the next {kind} · branch {branch}", fontsize=8.5, loc="left")
             _grid(axis, result, steps=result.sizes["step"] - (kind == "step"))
-        figure.colorbar(image, ax=list(row), label=str(result["dissimilarity"].attrs["long_name"]))
+        _bar(figure, image, row, str(result["dissimilarity"].attrs["long_name"]))
     return _finished(figure, result, "What each layer and each step changes")
 
 
@@ -109,9 +110,9 @@ def _steps_by_layers(result: xr.Dataset) -> Figure:
     for axis, name in zip(axes, names, strict=True):
         values = far.sel({over: name}).transpose("layer", "step").values
         image = _show(axis, values, 0, top, aspect="auto", origin="lower")
-        axis.set_title(f"{str(over).replace('_pair', 's')} {name}", fontsize=8.5, loc="left")
+        axis.set_title(f"{str(over).removesuffix('_pair')} {name}", fontsize=8.5, loc="left")
         _grid(axis, result, result.sizes["step"])
-    figure.colorbar(image, ax=list(axes), label=str(result["dissimilarity"].attrs["long_name"]))
+    _bar(figure, image, axes, str(result["dissimilarity"].attrs["long_name"]))
     what = {"across": "The same address in two traces", "branches": "The same address in two branches"}
     return _finished(figure, result, what[result.attrs["pairs"]])
 
@@ -132,6 +133,12 @@ def _show(axis: Axes, values: npt.NDArray[np.float64], low: float, top: float, *
     return axis.imshow(values, cmap=colours, vmin=low, vmax=top, interpolation="nearest", **more)
 
 
+def _bar(figure: Figure, image: Any, axes: Sequence[Axes], label: str, **more: Any) -> None:
+    bar = figure.colorbar(image, ax=list(axes), **more)
+    bar.set_label(label, fontsize=8)
+    bar.ax.tick_params(labelsize=_SMALL)
+
+
 def _step_texts(result: xr.Dataset) -> tuple[Sequence[int], Sequence[str]]:
     return tick_texts(result["step"].values, result["sigma"].values if "sigma" in result.coords else None)
 
@@ -141,8 +148,11 @@ def _switches(result: xr.Dataset) -> list[int]:
 
 
 def _finished(figure: Figure, result: xr.Dataset, words: str) -> Figure:
-    figure.suptitle(f"{words}\n{_what(result)}", fontsize=9, x=0.01, ha="left")
-    if lines := [line for caution in result.attrs["warnings"] for line in textwrap.wrap(f"⚠ {caution}", _WIDE)]:
+    wide = int(_CHARACTERS * figure.get_figwidth())
+    title = [words, *textwrap.wrap(_what(result), wide)]
+    figure.suptitle("\n".join(title), fontsize=9, x=0.01, ha="left")
+    small = int(wide * 9 / 6.5)
+    if lines := [line for caution in result.attrs["warnings"] for line in textwrap.wrap(f"⚠ {caution}", small)]:
         figure.supxlabel("\n".join(lines), fontsize=6.5, x=0.01, ha="left", color="#8a3b00")
     return figure
 
@@ -157,7 +167,7 @@ def _what(result: xr.Dataset) -> str:
     dashed = "; the experts switch at the dashed line" if _switches(result) else ""
     return (
         f"{estimator}{name} of {attrs['tokens']} tokens{channels}{batch}{made}, "
-        f"{attrs['unit_count']} {attrs['units']}{dashed}"
+        f"{attrs['units']}: {attrs['unit_count']}{dashed}"
     )
 
 

@@ -26,6 +26,7 @@ from dit_lens_probes.similarity import (
     token_batches,
 )
 from dit_lens_probes.similarity.batches import LEAST
+from dit_lens_probes.similarity.grams import least_length
 from dit_lens_probes.similarity.kinds import GramKind
 
 if TYPE_CHECKING:
@@ -93,8 +94,10 @@ def _of_rows(values_FTC: npt.NDArray[np.floating], batches_MB: npt.NDArray[np.in
     if facts.reason:
         return Piece.of(None, facts)
     kind = kind_of(params.measure, params.estimator, params.neighbours)
-    sketch = _scaled(kind.sketch(rows_NC, batches_MB), facts.scale**kind.power)
-    return Piece.of(sketch, facts) if sketch.length > 0 else _nothing_left(facts)
+    sketch = kind.sketch(rows_NC, batches_MB)
+    if params.measure in GRAMS and sketch.length <= least_length(torch.linalg.vector_norm(rows_NC, dim=1).square()):
+        return _nothing_left(facts)
+    return Piece.of(_scaled(sketch, facts.scale**kind.power), facts)
 
 
 def _of_grams(grams_MBB: npt.NDArray[np.floating], array: xr.DataArray, params: CkaParams) -> Piece:
@@ -110,8 +113,10 @@ def _of_grams(grams_MBB: npt.NDArray[np.floating], array: xr.DataArray, params: 
         return Piece.of(None, Facts(tokens, 0, reason="constant: all tokens are equal"))
     facts = Facts(tokens, 0, top_token=float(squares.max() / squares.sum()))
     scaled = torch.from_numpy(np.ascontiguousarray(grams_MBB / squares.mean(), dtype=np.float32)).to(_device(params))
-    sketch = _scaled(GramKind(params.estimator).of_grams(scaled), float(squares.mean()))
-    return Piece.of(sketch, facts) if sketch.length > 0 else _nothing_left(facts)
+    sketch = GramKind(params.estimator).of_grams(scaled)
+    if sketch.length <= least_length(torch.from_numpy(squares.ravel() / squares.mean())):
+        return _nothing_left(facts)
+    return Piece.of(_scaled(sketch, float(squares.mean())), facts)
 
 
 def _scaled(sketch: Sketch, times: float) -> Sketch:
@@ -120,10 +125,8 @@ def _scaled(sketch: Sketch, times: float) -> Sketch:
 
 
 def _nothing_left(facts: Facts) -> Piece:
-    reason = "its likeness to itself is 0: tokens differ in their length from the mean alone"
-    return Piece(
-        None, Facts(facts.tokens, facts.channels, facts.mean_ratio, facts.top_token, facts.top_channel, reason)
-    )
+    reason = "no likeness to itself: all tokens are equally far from each other, to the precision of float32"
+    return Piece.of(None, replace(facts, reason=reason))
 
 
 def _device(params: CkaParams) -> torch.device:

@@ -28,6 +28,7 @@ __all__ = [
     "Estimator",
     "centred_grams",
     "check_estimator",
+    "least_length",
     "packed_grams",
     "packed_rows",
     "shuffle_places",
@@ -36,6 +37,7 @@ __all__ = [
 Estimator = Literal["debiased", "biased"]
 ESTIMATORS: tuple[Estimator, ...] = ("debiased", "biased")
 _GATHERED_BYTES = 64 * 2**20
+_ROUNDED = 1e-6
 
 
 def packed_rows(rows_NC: torch.Tensor, batches_MB: npt.NDArray[np.int64], estimator: Estimator) -> torch.Tensor:
@@ -102,6 +104,24 @@ def packed_grams(grams_MBB: torch.Tensor, estimator: Estimator) -> torch.Tensor:
     else:
         packed *= sqrt(2)
     return packed.flatten()
+
+
+def least_length(squares_N: torch.Tensor) -> float:
+    """The length of packed Gram matrices below which they are the rounding of float32.
+
+    If all tokens are equally far from each other, the debiased matrix is 0, and what is left in its place is no number.
+
+    Parameters
+    ----------
+    squares_N : torch.Tensor
+        Squared lengths of the rows.
+
+    Examples
+    --------
+    >>> least_length(torch.ones(100)) < 1e-4
+    True
+    """
+    return _ROUNDED * float(squares_N.double().norm()) * sqrt(len(squares_N))
 
 
 def centred_grams(grams_MBB: torch.Tensor, estimator: Estimator) -> torch.Tensor:

@@ -17,7 +17,7 @@ import torch
 from dit_lens.engine.precision import full_precision
 from dit_lens.probing import BadParams
 from dit_lens_probes.similarity.batches import token_batches
-from dit_lens_probes.similarity.grams import Estimator, packed_rows
+from dit_lens_probes.similarity.grams import Estimator, least_length, packed_rows
 from dit_lens_probes.similarity.rows import Normalise, Rows, as_rows, prepare_rows
 
 if TYPE_CHECKING:
@@ -168,4 +168,5 @@ def _packed(
 ) -> tuple[torch.Tensor, float]:
     ready_NC, facts = prepare_rows(rows_NC, normalise)
     packed_P, length = unit(packed_rows(ready_NC, batches_MB, estimator))
-    return packed_P, 0.0 if facts.reason else length
+    rounded = length <= least_length(torch.linalg.vector_norm(ready_NC, dim=1).square())
+    return packed_P, 0.0 if facts.reason or rounded else length

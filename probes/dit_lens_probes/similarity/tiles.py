@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import torch
 
 from dit_lens.engine.precision import full_precision
-from dit_lens_probes.similarity.grams import Estimator, check_estimator
+from dit_lens_probes.similarity.grams import Estimator, check_estimator, least_length
 from dit_lens_probes.similarity.pairs import KC, same_tokens
 from dit_lens_probes.similarity.rows import Normalise, Rows, as_rows, prepare_rows
 
@@ -64,10 +64,10 @@ def cka_matrix(
     check_estimator(estimator)
     given = [as_rows(rows) for rows in representations]
     same_tokens(given)
-    rows_RNC, defined_R = _stacked(given, normalise, estimator)
+    rows_RNC, least_R = _stacked(given, normalise, estimator)
     sums_RR = _sums(rows_RNC, estimator, tile or _tile(*rows_RNC.shape[:2]))
     lengths_R = sums_RR.diagonal().sqrt()
-    lengths_R = torch.where(defined_R & (lengths_R > 0), lengths_R, torch.nan)
+    lengths_R = torch.where(lengths_R > least_R, lengths_R, torch.nan)
     return sums_RR / lengths_R[:, None] / lengths_R[None]
 
 
@@ -93,16 +93,17 @@ def _tile(representations: int, tokens: int) -> int:
 def _stacked(
     given: Sequence[torch.Tensor], normalise: Normalise, estimator: Estimator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Centred rows, with zeros where others have more channels, and at the end their margins and ones."""
+    """Centred rows, zeros where others have more channels, margins and ones at the end; and what each must exceed."""
     tokens, channels = given[0].shape[0], max(rows.shape[1] for rows in given)
     out_RNC = torch.zeros((len(given), tokens, channels + _EXTRA), device=given[0].device)
-    defined = torch.zeros(len(given), dtype=torch.bool, device=given[0].device)
+    least_R = torch.full((len(given),), torch.inf, dtype=torch.float64, device=given[0].device)
     for index, rows_NC in enumerate(given):
         ready_NC, facts = prepare_rows(rows_NC, normalise, out_NC=out_RNC[index, :, : rows_NC.shape[1]])
-        defined[index] = not facts.reason
         if not facts.reason:
-            out_RNC[index, :, -2], out_RNC[index, :, -1] = _margins(ready_NC, estimator), 1
-    return out_RNC, defined
+            squares_N = torch.linalg.vector_norm(ready_NC, dim=1).double().square()
+            least_R[index] = least_length(squares_N)
+            out_RNC[index, :, -2], out_RNC[index, :, -1] = _margins(ready_NC, squares_N, estimator), 1
+    return out_RNC, least_R
 
 
 def _sums(rows_RNC: torch.Tensor, estimator: Estimator, tile: int) -> torch.Tensor:
@@ -119,15 +120,14 @@ def _sums(rows_RNC: torch.Tensor, estimator: Estimator, tile: int) -> torch.Tens
     return sums_RR
 
 
-def _margins(rows_NC: torch.Tensor, estimator: Estimator) -> torch.Tensor:
+def _margins(rows_NC: torch.Tensor, squares_N: torch.Tensor, estimator: Estimator) -> torch.Tensor:
     """What is added to the rows and to the columns of the Gram matrix of these rows to centre it."""
     tokens, whole_C = rows_NC.shape[0], rows_NC.sum(0)
     sums_N = rows_NC @ whole_C
     if estimator == "biased":
-        return sums_N.double().mean() / (2 * tokens) - sums_N.double() / tokens
-    if tokens <= 2:
-        return torch.full_like(sums_N, torch.nan)
-    open_N = sums_N.double() - torch.linalg.vector_norm(rows_NC, dim=1).double().square()
+        margins_N: torch.Tensor = sums_N.double().mean() / (2 * tokens) - sums_N.double() / tokens
+        return margins_N
+    open_N = sums_N.double() - squares_N
     return open_N.sum() / (2 * (tokens - 1) * (tokens - 2)) - open_N / (tokens - 2)
 
 

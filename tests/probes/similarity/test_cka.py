@@ -225,6 +225,14 @@ def test_of_nothing_nothing_is_said(rows, reason):
     assert len(rows) < 4 or found[1, 1] == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.parametrize("tokens", [10, 60, 300])
+def test_tokens_that_are_equally_far_from_each_other_are_like_nothing(tokens):
+    corners = 7 * np.linalg.qr(np.random.default_rng(0).standard_normal((tokens, tokens)))[0] + 3
+    assert np.isnan(cka(corners, corners))
+    assert np.isnan(cka_matrix([corners, corners]).numpy()).all()
+    assert cka(corners, corners, "biased") == pytest.approx(1, abs=1e-6)
+
+
 def test_one_direction_less_is_nothing_where_there_is_one():
     rows = np.outer(np.arange(20.0), np.ones(4))
     assert prepare_rows(rows, "drop_first")[1].reason == "constant: nothing is left after drop_first"

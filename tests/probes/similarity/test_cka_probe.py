@@ -230,6 +230,22 @@ def test_of_a_bad_representation_nothing_is_said(store, value, reason):
         figure.savefig(io.BytesIO(), format="png", dpi=40)
 
 
+@pytest.mark.parametrize("source", ["raw", "gram:4"])
+def test_tokens_that_are_equally_far_from_each_other_have_no_number(tmp_path, source):
+    """What is left of the debiased matrix is rounding."""
+
+    def even(trace, chunk):
+        for name, corners in (("block.out.raw", np.eye(4, 6).reshape(2, 2, 6)), ("block.out.gram.4", np.eye(4) - 0.25)):
+            if name in chunk:
+                chunk[name].values[:] = np.broadcast_to(corners, chunk[name].shape)
+
+    captures = ["block.out:raw[frame=0:2,token=0:2]", "block.out:gram:4[frame=0:2,token=0:2]"]
+    store = synthetic_store(tmp_path / "s.zarr", captures, ["a", "b"], video=False)
+    _, result = changed(store, even, {"source": source})
+    assert all(str(reason).startswith("no likeness to itself") for reason in result["reason"].values.ravel())
+    assert result["similarity"].isnull().all()
+
+
 @pytest.mark.parametrize(
     ("params", "words"), [({}, "too few tokens: 3"), ({"measure": "mutual_knn"}, "too few tokens")]
 )
@@ -249,7 +265,7 @@ def test_one_video_has_no_interval(store):
     assert any(caution.startswith("few_units") for caution in result.attrs["warnings"])
     two = analyze(store, Cka, FEW | {"pairs": "across"}, traces=["a", "b"])
     assert two["similarity_low"].isnull().all()  # one pair
-    assert any("got 1 of pairs of traces" in caution for caution in two.attrs["warnings"])
+    assert any("pairs of traces: 1" in caution for caution in two.attrs["warnings"])
 
 
 def massive(trace, chunk):

@@ -232,7 +232,7 @@ def test_a_trace_that_is_no_puzzle_has_pictures_and_the_reason(tmp_path, decoder
     [
         ("fork-5x5-0-seed-3", {"prompt": "Else."}, "its prompt is not that of the puzzle fork-5x5"),
         ("fork-5x5-0-seed-3", {"image_sha256": "0"}, "its first frame is not that of"),
-        ("fork-9x9-0-seed-3", {}, "its puzzle cannot be made: a fork"),
+        ("fork-9x9-0-seed-3", {}, "neither its manifest nor its name"),
         ("mine", {"puzzle": {"task": "maze", "seed": -1}}, "its puzzle cannot be made"),
         ("mine", {"puzzle": {"task": "maze", "seed": 1, "variant": ["plain"]}}, "neither its manifest nor its name"),
     ],

@@ -15,7 +15,7 @@ from typing import Any
 
 from dit_lens.errors import BadPuzzle
 from dit_lens.facts import image_sha256
-from dit_lens.puzzles import Puzzle, make_puzzle, unseen
+from dit_lens.puzzles import Puzzle, make_puzzle, named_puzzle
 
 __all__ = ["name_of_question", "puzzle_of", "question_key"]
 
@@ -34,9 +34,6 @@ _SHARED = (
     "edits",
     "start",
     "dtype",
-)
-_NAME = re.compile(
-    r"(?P<task>[a-z]+)(-(?P<variant>[a-z][a-z-]*?))?(-(?P<size>\d)x\d)?-(?P<index>\d{1,9})-seed-\d+(-.*)?"
 )
 _NOTED = {"task": str, "seed": int, "variant": str | None, "size": int | None}
 _SEED = re.compile(r"-seed-\d+")
@@ -96,11 +93,7 @@ def puzzle_of(trace_id: str, manifest: Mapping[str, Any]) -> tuple[Puzzle | None
 def _guess(trace_id: str, noted: Any) -> Puzzle | None:
     if isinstance(noted, Mapping) and all(isinstance(noted.get(name), kind) for name, kind in _NOTED.items()):
         return make_puzzle(noted["task"], noted["seed"], noted.get("variant"), noted.get("size"))
-    found = _NAME.fullmatch(trace_id)
-    if found is None:
-        return None
-    size = None if found["size"] is None else int(found["size"])
-    return unseen(found["task"], int(found["index"]), found["variant"], size)
+    return named_puzzle(trace_id)
 
 
 def _difference(puzzle: Puzzle, manifest: Mapping[str, Any]) -> str | None:

@@ -1,7 +1,7 @@
 """Run an experiment by its command line, and keep of its result what the pages need: means, intervals, controls.
 
-What was measured stays in the folder of the command, so one that was stopped goes on; the seconds of all its parts are
-added up there.
+What was measured stays in the folder of the command, so one that was stopped goes on; how long that took in all, nobody
+knows then.
 """
 
 from __future__ import annotations
@@ -49,15 +49,15 @@ def measure(experiment: Experiment, runs: Path, out: Path, workers: int, quick: 
     folder = runs / experiment.name
     folder.mkdir(parents=True, exist_ok=True)
     _forget(folder, experiment.probe)
-    began = time.perf_counter()
+    goes_on, began = (folder / f"{experiment.probe}.units").exists(), time.perf_counter()
     words = experiment.words(str(folder), workers, quick)
     subprocess.run([sys.executable, "-m", "dit_lens", *words], check=True)
-    seconds = _added(folder / _SECONDS, time.perf_counter() - began)
+    seconds = _known(folder / _SECONDS, None if goes_on else time.perf_counter() - began)
     result = xr.open_zarr(folder / f"{experiment.probe}.zarr", consolidated=False)
     shown = experiment.words(f"runs/paper/{experiment.name}", workers, quick)
     document = {
         "command": " ".join(["dit-lens", *shown]),
-        "seconds": round(seconds),
+        "seconds": seconds,
         "quick": quick,
         "weights_sha256": weights_sha256(),
         "machine": f"{os.cpu_count()} cores, no GPU",
@@ -88,10 +88,11 @@ def _forget(folder: Path, probe: str) -> None:
         figure.unlink()
 
 
-def _added(path: Path, seconds: float) -> float:
-    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else 0.0
-    path.write_text(json.dumps(before + seconds), encoding="utf-8")
-    return float(before + seconds)
+def _known(path: Path, seconds: float | None) -> int | None:
+    """The seconds of a run that was made in one go, remembered beside what it measured."""
+    if seconds is not None:
+        path.write_text(json.dumps(round(seconds)), encoding="utf-8")
+    return int(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
 
 
 def _kept(result: xr.Dataset) -> dict[str, Any]:

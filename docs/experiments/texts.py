@@ -130,13 +130,14 @@ def _told(prefix: str, one: Found) -> dict[str, str]:
     document = one.document
     versions = ", ".join(f"{name} {number}" for name, number in document["versions"].items())
     trial = " **A trial run: these numbers measure little.**" if document["quick"] else ""
+    took = "stopped and gone on" if document["seconds"] is None else f"{document['seconds'] / 60:.0f} minutes"
     facts = {
         "command": document["command"],
         "sizes": f"{puzzles} puzzles x {seeds} {'seed' if seeds == 1 else 'seeds'}",
         "controls": "; ".join(f"`{name}` in {held} units" for name, held in one.controls.items()),
         "provenance": (
             f"On the weights {document['weights_sha256'][:12]}, {document['machine']}, Python {document['python']}, "
-            f"{versions}, {document['date']}; {document['seconds'] / 60:.0f} minutes.{trial}"
+            f"{versions}, {document['date']}; {took}.{trial}"
         ),
     }
     return {f"{prefix}{name}": text for name, text in facts.items()}

@@ -86,6 +86,7 @@ def _draw_row(ax: Axes, row: int, ends: list[float], colour: str) -> None:
 def _finish(ax: Axes, quantity: str) -> None:
     ax.set_xlabel(quantity, fontsize=SMALL)
     ax.tick_params(labelsize=SMALL)
+    ax.locator_params(axis="x", nbins=6)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
 

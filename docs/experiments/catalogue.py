@@ -43,7 +43,7 @@ class Experiment:
 
         Examples
         --------
-        >>> " ".join(EXPERIMENTS["flips"].words("runs/paper/flips", 2))[:64]
+        >>> " ".join(EXPERIMENTS["swap"].words("runs/paper/swap", 2))[:64]
         'intervene tiny-wan --probe swap --task grounding:plain --n 32 --'
         """
         sizes = {"--n": str(self.n), "--seeds": self.seeds, "--steps": str(self.steps)}
@@ -65,16 +65,6 @@ EXPERIMENTS = {
             steps=20,
             settings=("swap.donor=prompt", "swap.verdict=false"),
             quick=("swap.donor=prompt", "swap.verdict=false", "swap.layers=1+9"),
-        ),
-        Experiment(
-            name="flips",
-            probe="swap",
-            tasks=("grounding:plain",),
-            n=32,
-            seeds="0",
-            steps=4,
-            settings=("swap.donor=prompt", "swap.layers=2:5"),
-            quick=("swap.donor=prompt", "swap.layers=1+9"),
         ),
         Experiment(
             name="noise",

@@ -23,7 +23,7 @@ def texts_of(page: str, found: Mapping[str, Found]) -> dict[str, str]:
 def _noise(found: Mapping[str, Found]) -> dict[str, str]:
     one = found["noise"]
     return {
-        **_told("", one),
+        **_told(one),
         "clean": str(one.interval("clean_score")),
         "by_step": _noise_table(one, "step", one.document["found"]["sigma"]),
         "by_frame": _noise_table(one, "frame", None),
@@ -66,15 +66,8 @@ def _lowest(one: Found, kind: str, at: str) -> tuple[int, Interval]:
 
 
 def _swap(found: Mapping[str, Found]) -> dict[str, str]:
-    swap, flips = found["swap"], found["flips"]
-    return {
-        **_told("swap_", swap),
-        **_told("flips_", flips),
-        "effects": _swap_table(swap, "effect"),
-        "flips": _swap_table(flips, "flipped"),
-        "half": _first_above(swap, "effect"),
-        "half_flipped": _first_above(flips, "flipped"),
-    }
+    one = found["swap"]
+    return {**_told(one), "effects": _swap_table(one, "effect"), "half": _first_above(one, "effect")}
 
 
 def _swap_table(one: Found, name: str) -> str:
@@ -104,7 +97,7 @@ def _ensemble(found: Mapping[str, Found]) -> dict[str, str]:
     ]
     says = [f"- {line}" for line in one.table["says"].values.tolist()]
     return {
-        **_told("", one),
+        **_told(one),
         "scores": table(["condition", "score", "solved", "calls of the denoisers"], scores),
         "differences": "\n".join(says),
         "verdict": _verdict(one),
@@ -124,23 +117,24 @@ def _verdict(one: Found) -> str:
     return f"The ensemble is {' and '.join(parts) or 'within noise of every baseline'}."
 
 
-def _told(prefix: str, one: Found) -> dict[str, str]:
+def _told(one: Found) -> dict[str, str]:
     """Command, sizes, controls and provenance."""
     puzzles, seeds = one.sizes
     document = one.document
     versions = ", ".join(f"{name} {number}" for name, number in document["versions"].items())
     trial = " **A trial run: these numbers measure little.**" if document["quick"] else ""
     took = "stopped and gone on" if document["seconds"] is None else f"{document['seconds'] / 60:.0f} minutes"
-    facts = {
+    return {
         "command": document["command"],
         "sizes": f"{puzzles} puzzles x {seeds} {'seed' if seeds == 1 else 'seeds'}",
-        "controls": "; ".join(f"`{name}` in {held} units" for name, held in one.controls.items()),
+        "controls": "; ".join(
+            f"`{name}` in {held} units" for name, held in one.controls.items() if name.endswith("identical")
+        ),
         "provenance": (
             f"On the weights {document['weights_sha256'][:12]}, {document['machine']}, Python {document['python']}, "
             f"{versions}, {document['date']}; {took}.{trial}"
         ),
     }
-    return {f"{prefix}{name}": text for name, text in facts.items()}
 
 
 PAGES: dict[str, Callable[[Mapping[str, Found]], dict[str, str]]] = {

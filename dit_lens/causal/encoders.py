@@ -42,7 +42,7 @@ def remembering_encoders(pipeline: Any) -> Iterator[None]:
     >>> from types import SimpleNamespace
     >>> vae = torch.nn.Linear(2, 2)
     >>> vae.encode = lambda x: print("encodes") or vae(x)
-    >>> with remembering_encoders(SimpleNamespace(vae=vae)):
+    >>> with remembering_encoders(SimpleNamespace(vae=vae)), torch.no_grad():
     ...     torch.equal(vae.encode(torch.ones(2)), vae.encode(torch.ones(2)))
     encodes
     True

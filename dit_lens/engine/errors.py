@@ -172,6 +172,10 @@ class DiskFull(IncompleteTrace, OSError):
         super().__init__(message, missing)
         self.errno = errno.ENOSPC
 
+    def __reduce__(self) -> tuple[type[DiskFull], tuple[str, tuple[Address, ...]]]:
+        """By its arguments: what dask pickles errors by calls a ``__new__`` that is not that of an ``OSError``."""
+        return type(self), (str(self), self.missing)
+
 
 class FlowClosed(DitLensError, RuntimeError):
     """Something was put into a flow that does not run.

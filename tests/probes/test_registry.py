@@ -96,7 +96,7 @@ def test_a_name_that_two_strangers_claim_goes_to_neither(plugin, tmp_path, monke
     ],
 )
 def test_unknown_probe_names_the_allowed_ones(name, hint):
-    with pytest.raises(UnknownProbe, match=f"no probe is called '{name}'; got '{name}', allowed energy") as info:
+    with pytest.raises(UnknownProbe, match=f"no probe is called '{name}'; got '{name}', allowed cka, energy") as info:
         get_probe(name)
     assert str(info.value).endswith(hint)
     assert isinstance(info.value, LookupError)

@@ -60,10 +60,10 @@ def test_the_autoencoder_shows_every_puzzle(pipeline: WanImageToVideoPipeline) -
 @pytest.mark.parametrize(
     ("task", "variant", "size"),
     [
-        ("maze", "plain", 4),
+        pytest.param("maze", "plain", 4, marks=pytest.mark.slow),
         ("maze", "plain", 6),
-        ("fork", "free", 7),
-        ("fork", "prompt", None),
+        pytest.param("fork", "free", 7, marks=pytest.mark.slow),
+        pytest.param("fork", "prompt", None, marks=pytest.mark.slow),
         ("fork", "cue", None),
         ("grounding", "plain", None),
     ],

@@ -17,6 +17,7 @@ import torch
 import zarr
 from hypothesis import given
 from hypothesis import strategies as st
+from tblib import pickling_support
 
 from dit_lens.engine.disk import (
     DiskGuard,
@@ -254,3 +255,9 @@ def test_a_file_that_may_not_grow_ends_the_run_and_what_was_recorded_is_there(tm
     assert _readable(path, "small", 2**8) == 2
     assert _readable(path, "big", 2**18) == 0
     assert "File too large" in str(open_store(path).get("t0", partial=True).reason)
+
+
+def test_a_full_disk_survives_what_dask_pickles_errors_with() -> None:
+    pickling_support.install(DiskFull)
+    error = pickle.loads(pickle.dumps(DiskFull("no room", ())))
+    assert (error.errno, error.missing, error.args) == (errno.ENOSPC, (), ("no room",))

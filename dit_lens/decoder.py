@@ -44,7 +44,6 @@ class Decoder:
         self.model, self.family, self.weights_sha256 = model, family, weights_sha256
         self._pipeline = pipeline
 
-    @torch.no_grad()
     def decode(self, latents: torch.Tensor) -> Video:
         """Latents to pixels, as ``Lens.decode``.
 
@@ -57,7 +56,7 @@ class Decoder:
         -------
         numpy.ndarray of uint8, shape (frames, height, width, 3)
         """
-        return decode(self._pipeline, self.family, latents if latents.ndim == 5 else latents[None])
+        return decode(self._pipeline, self.family, latents)
 
     @torch.no_grad()
     def encode(self, video: Video) -> torch.Tensor:

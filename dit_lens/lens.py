@@ -453,7 +453,7 @@ class Lens:
         -------
         numpy.ndarray of uint8, shape (F, H, W, 3)
         """
-        return decode(self.pipeline, self.family, latents if latents.ndim == 5 else latents[None])
+        return decode(self.pipeline, self.family, latents)
 
     def default_trace_id(self, request: Generation, course: Course | None = None) -> str:
         """The id of a trace that was given none: the same for the same request, edited in the same way."""

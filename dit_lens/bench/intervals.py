@@ -28,7 +28,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy.special import stdtrit
 
 __all__ = ["LEVEL", "RESAMPLES", "SEED", "Interval", "mean_interval", "student_interval", "two_level_interval"]
 
@@ -169,7 +169,7 @@ def student_interval(tasks: Sequence[npt.ArrayLike], *, level: float = LEVEL) ->
     if not parts_K.any():
         return Interval(mean, mean, mean)
     freedom = parts_K.sum() ** 2 / (parts_K**2 / [len(means_P) - 1 for means_P in means_KP]).sum()
-    reach = float(stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(parts_K.sum()))
+    reach = float(stdtrit(freedom, (1 + level) / 2) * np.sqrt(parts_K.sum()))
     return Interval(mean, mean - reach, mean + reach)
 
 

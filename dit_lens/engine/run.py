@@ -187,7 +187,7 @@ def decode(pipeline: Any, family: Family, latents: torch.Tensor, leading: int = 
     pipeline : diffusers.DiffusionPipeline
     family : Family
     latents : torch.Tensor
-        Shape (1, C, F, H, W).
+        Shape (1, C, F, H, W) or (C, F, H, W).
     leading : int
         Latent frames before the video's own.
 
@@ -205,6 +205,7 @@ def decode(pipeline: Any, family: Family, latents: torch.Tensor, leading: int = 
             f"latents of family {family.name} cannot be decoded here; got a {type(pipeline).__name__}, allowed a "
             f"family with a decoder; call with decode=False, and decode with the pipeline's own autoencoder"
         )
+    latents = latents if latents.ndim == 5 else latents[None]
     video = np.asarray(family.decode(pipeline, latents[:, :, leading:]))
     pipeline.maybe_free_model_hooks()
     return (video * 255).round().astype(np.uint8)

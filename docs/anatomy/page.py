@@ -6,13 +6,14 @@ error, so that template and measurements cannot drift apart.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 
 from anatomy.found import Found, read_found
 from anatomy.sections import sections
 
-__all__ = ["TEMPLATE", "render", "write_page"]
+__all__ = ["TEMPLATE", "fill", "render", "write_page"]
 
 TEMPLATE = Path(__file__).parent / "page.md.in"
 
@@ -25,12 +26,22 @@ def render(found: Found, template: str) -> str:
     ValueError
         If template and sections do not name the same placeholders.
     """
-    texts, form = sections(found), Template(template)
-    if set(form.get_identifiers()) != set(texts):
+    return fill("the page", template, sections(found))
+
+
+def fill(page: str, template: str, texts: Mapping[str, str]) -> str:
+    """A template with its texts.
+
+    Raises
+    ------
+    ValueError
+        If they do not name the same placeholders.
+    """
+    form = Template(template)
+    if differ := set(form.get_identifiers()) ^ set(texts):
         raise ValueError(
-            f"the page cannot be filled; got placeholders and texts that differ in "
-            f"{', '.join(sorted(set(form.get_identifiers()) ^ set(texts)))}, allowed the same names in both; add what "
-            f"is missing or take it out of the other"
+            f"{page} cannot be filled; got placeholders and texts that differ in {', '.join(sorted(differ))}, allowed "
+            f"the same names in both; add what is missing or take it out of the other"
         )
     return form.substitute(texts)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from string import Template
 
+from anatomy.page import fill
 from experiments.found import Found, read_found
 from experiments.texts import PAGES, texts_of
 
@@ -22,13 +22,7 @@ def render(page: str, template: str, found: Mapping[str, Found]) -> str:
     ValueError
         If template and texts do not name the same placeholders.
     """
-    texts, form = texts_of(page, found), Template(template)
-    if differ := set(form.get_identifiers()) ^ set(texts):
-        raise ValueError(
-            f"page {page} cannot be filled; got placeholders and texts that differ in {', '.join(sorted(differ))}, "
-            f"allowed the same names in both; add what is missing or take it out of the other"
-        )
-    return form.substitute(texts)
+    return fill(f"page {page}", template, texts_of(page, found))
 
 
 def write_pages(out: Path) -> list[Path]:

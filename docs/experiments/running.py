@@ -8,25 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import platform
 import shutil
 import subprocess
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
+from anatomy.facts import surroundings
 from dit_lens.tiny import WEIGHTS
 from experiments.catalogue import Experiment
 
 __all__ = ["measure", "weights_sha256"]
 
 _SECONDS = "seconds.json"
-_PACKAGES = ("torch", "diffusers", "dit-lens")
 
 
 def measure(experiment: Experiment, runs: Path, out: Path, workers: int, quick: bool) -> Path:
@@ -60,10 +57,7 @@ def measure(experiment: Experiment, runs: Path, out: Path, workers: int, quick: 
         "seconds": seconds,
         "quick": quick,
         "weights_sha256": weights_sha256(),
-        "machine": f"{os.cpu_count()} cores, no GPU",
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in _PACKAGES},
-        "date": time.strftime("%Y-%m-%d"),
+        **surroundings(),
         "found": _kept(result),
     }
     path = out / "paper" / f"{experiment.name}.json"

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
+from dit_lens_probes.step_axis import switches, tick_texts
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Normalize
@@ -58,12 +60,9 @@ def draw_step_map(axis: Axes, values: xr.DataArray, norm: Normalize, colours: st
 
 def label_step_axis(axis: Axes, result: xr.DataArray | xr.Dataset) -> None:
     """Name the places 0, 1, ... of an axis by their steps, with sigma where it is one for all traces."""
-    steps = result["step"].values.tolist()
     known = "sigma" in result.coords and result["sigma"].dims == ("step",)
     sigmas = result["sigma"].values if known else None
-    shown = list(range(0, len(steps), -(-len(steps) // _TICKS_AT_MOST)))
-    texts = [f"{steps[at]}" + ("" if sigmas is None else f"\n{sigmas[at]:.2f}") for at in shown]
-    axis.set_xticks(shown, texts, fontsize=7.5)
+    axis.set_xticks(*tick_texts(result["step"].values, sigmas, _TICKS_AT_MOST), fontsize=7.5)
     axis.set_xlabel("step" if sigmas is None else "step, and its sigma", fontsize=8)
 
 
@@ -71,8 +70,6 @@ def mark_experts(axis: Axes, result: xr.DataArray | xr.Dataset, colour: Any = "0
     """A line between two steps of different experts."""
     if "expert" not in result.coords or result["expert"].dims != ("step",):
         return
-    experts = result["expert"].values.tolist()
-    for at in range(1, len(experts)):
-        if experts[at] != experts[at - 1]:
-            axis.axvline(at - 0.5, color="white", linewidth=2.2)
-            axis.axvline(at - 0.5, color=colour, linewidth=1, linestyle=(0, (3, 2)))
+    for at in switches(result["expert"].values):
+        axis.axvline(at - 0.5, color="white", linewidth=2.2)
+        axis.axvline(at - 0.5, color=colour, linewidth=1, linestyle=(0, (3, 2)))

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from dit_lens_probes.energy.panels import Panels, Row, draw_panels
 from dit_lens_probes.energy.view import View, spread, spread_around
+from dit_lens_probes.step_axis import switches
 
 __all__ = ["ROBUST_LIMIT", "layer_over_steps", "layers_by_frames"]
 
@@ -60,9 +61,9 @@ def layer_over_steps(result: xr.Dataset, view: View) -> Figure:
     """
     maps = _held(result, view).sel(layer=view.layer).dropna("step", how="all")
     every, experts = _numbers(maps, "step"), _experts(maps)
-    switches = [at for at in range(1, len(every)) if experts[at] != experts[at - 1]]
-    steps, frames = spread_around(every, view.max_rows, switches), spread(_numbers(maps, "frame"), view.max_columns)
-    begins = {every[at]: f"experts switch: {experts[at - 1]} → {experts[at]}" for at in switches}
+    changes = switches(experts)
+    steps, frames = spread_around(every, view.max_rows, changes), spread(_numbers(maps, "frame"), view.max_columns)
+    begins = {every[at]: f"experts switch: {experts[at - 1]} → {experts[at]}" for at in changes}
     rows = [
         Row(
             _step_text(here := maps.sel(step=step), "\n"),

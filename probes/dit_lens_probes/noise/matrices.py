@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dit_lens_probes.noise.steps import switches, tick_texts
+from dit_lens_probes.step_axis import switches, tick_texts
 
 __all__ = ["draw_cells", "draw_cka", "draw_layers", "draw_matrix"]
 

@@ -4,38 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import xarray as xr
 from matplotlib.axes import Axes
 
-__all__ = ["label_steps", "mark_switch", "switches", "tick_texts"]
+from dit_lens_probes.step_axis import switches, tick_texts
 
-_TICKS_AT_MOST = 12
-
-
-def tick_texts(steps: npt.NDArray[np.int64], sigmas: npt.NDArray[np.float64] | None) -> tuple[list[int], list[str]]:
-    r"""Places among the steps, and what is written there.
-
-    Examples
-    --------
-    >>> tick_texts(np.array([0, 4]), np.array([1.0, 0.25]))
-    ([0, 1], ['0\n1.00', '4\n0.25'])
-    """
-    stride = -(-len(steps) // _TICKS_AT_MOST)
-    shown = list(range(0, len(steps), stride))
-    return shown, [f"{steps[at]}" + ("" if sigmas is None else f"\n{sigmas[at]:.2f}") for at in shown]
-
-
-def switches(experts: npt.NDArray[np.object_]) -> list[int]:
-    """The places before which another expert runs than at the place before.
-
-    Examples
-    --------
-    >>> switches(np.array(["a", "a", "b"], dtype=object))
-    [2]
-    """
-    return [at for at in range(1, len(experts)) if experts[at] != experts[at - 1]]
+__all__ = ["label_steps", "mark_switch"]
 
 
 def label_steps(axis: Axes, result: xr.Dataset) -> None:

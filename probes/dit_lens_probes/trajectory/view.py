@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from dit_lens.probing import BadParams
-from dit_lens_probes.noise.steps import switches, tick_texts
+from dit_lens_probes.step_axis import switches, tick_texts
 from dit_lens_probes.trajectory.params import TrajectoryParams
 
 __all__ = ["choose", "label_steps", "mark_switch", "name_step", "spread"]

@@ -30,7 +30,8 @@ def edits_of(manifest: Mapping[str, Any], labels: Mapping[str, Sequence[Any]]) -
 
     Examples
     --------
-    >>> edit = {"site": "block.out", "op": "scale", "where": "step=0,layer=2:4", "source": [{"kind": "constant", "value": 0.5}]}
+    >>> edit = {"site": "block.out", "op": "scale", "where": "step=0,layer=2:4"}
+    >>> edit["source"] = [{"kind": "constant", "value": 0.5}]
     >>> found = edits_of({"edits": [edit]}, {"step": range(4), "layer": range(6)})
     >>> found[0]["text"], found[0]["steps"], found[0]["layers"], found[0]["frames"]
     ('block.out: scale, constant 0.5, at step=0,layer=2:4', [0], [2, 3], None)

@@ -130,4 +130,4 @@ def _latent_places(data: xr.Dataset, held: int) -> list[int]:
     latent = data.sizes.get("frame", held)
     if latent >= held:
         return list(range(held))
-    return last_video_frames(np.arange(latent), latent, held).tolist()
+    return [int(place) for place in last_video_frames(np.arange(latent), latent, held)]

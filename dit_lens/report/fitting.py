@@ -8,7 +8,6 @@ tokens by whole strides, so that a map stays a grid. Branches are never dropped.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
@@ -103,7 +102,8 @@ def sample(variable: MapVariable) -> Sampled:
         if any(np.isfinite(block).any() for block in blocks):
             break
     shape, blobs = [len(kept.places[dim]) for dim in MAP_DIMS], Blobs()
-    packed = {width: pack(lambda: blocks, shape, blobs, width) for width in ("uint16", "uint8")}
+    widths: tuple[Width, ...] = ("uint16", "uint8")
+    packed = {width: pack(lambda: blocks, shape, blobs, width) for width in widths}
     each = {width: _SAFETY * _BASE64 * len(blobs.items[at]) / kept.values for at, width in enumerate(packed)}
     low, high = histogram_range([packed["uint16"]], 0.005)
     return Sampled(each, packed["uint8"].array["error"] <= _COARSE * (high - low))
@@ -158,7 +158,7 @@ def too_small(cap: int, needed: float) -> CapTooSmall:
 
 
 def spread(count: int, most: int, among: Sequence[int] = ()) -> list[int]:
-    """At most ``most`` of ``count`` places, evenly: the first, the last, and ``among`` in the place of their neighbours.
+    """At most ``most`` of ``count`` places, evenly, the first and the last too; ``among`` in place of their neighbours.
 
     Examples
     --------

@@ -188,7 +188,8 @@ def _of_matrices(tables: Sequence[Tables]) -> list[str]:
         return []
     share, error = max(errors)
     return [
-        f"Matrices are stored in two bytes a value; the largest error, as measured, is {error:.3g} ({share:.2g} of the colour scale)."
+        f"Matrices are stored in two bytes a value; the largest error, as measured, is {error:.3g} ({share:.2g} of "
+        f"the colour scale)."
     ]
 
 

@@ -20,7 +20,7 @@ import xarray as xr
 
 from dit_lens.report.axes import MAP_DIMS, label_texts, labels_of
 from dit_lens.report.quantise import Blobs, Packed, Width, histogram_range, pack
-from dit_lens.report.sorting import Sorted, title_of
+from dit_lens.report.sorting import Sorted, title_of, units_of
 from dit_lens.report.sources import ALL_TRACES, Source
 
 __all__ = ["Kept", "MapVariable", "build_map", "find_maps"]
@@ -217,7 +217,7 @@ def _head(variable: MapVariable, trace: str, words: str, kept: Kept) -> dict[str
         "name": f"{variable.name}, {words}" if words else variable.name,
         "result": variable.source.name,
         "title": ", ".join(filter(None, (title_of(variable.values), words))),
-        "units": str(variable.values.attrs.get("units", "")),
+        "units": units_of(variable.values),
         "trace": trace,
         "axes": axes,
     }
@@ -239,8 +239,8 @@ def _scaled(variable: MapVariable, kept: Kept, built: BuiltMap) -> tuple[list[di
     notes.append(f"{what} is stored in {width} a value; the largest error, as measured, is {error:.3g}{of_colours}.")
     if wide:
         notes.append(
-            f"{what}: colours run from {low:.4g} to {high:.4g}, which leaves {_SHARE:.1%} of the values beyond each end; "
-            f"values run from {lowest:.4g} to {highest:.4g} and are shown as they are."
+            f"{what}: colours run from {low:.4g} to {high:.4g}, which leaves {_SHARE:.1%} of the values beyond each "
+            f"end; values run from {lowest:.4g} to {highest:.4g} and are shown as they are."
         )
     return [one | {"range": [low, high]} for one in built.maps], notes
 

@@ -129,7 +129,7 @@ def pack(blocks: Blocks, shape: Sequence[int], blobs: Blobs, width: Width = "uin
         counts += np.bincount(whole.ravel(), minlength=missing + 1)
         parts.append(squeeze.compress(np.ascontiguousarray(whole).tobytes()))
     parts.append(squeeze.flush())
-    array = {"blob": blobs.add(b"".join(parts)), "dtype": width, "shape": [int(size) for size in shape]}
+    array: dict[str, Any] = {"blob": blobs.add(b"".join(parts)), "dtype": width, "shape": [int(size) for size in shape]}
     array |= {"scale": scale, "offset": extent.low, "missing": missing, "error": error}
     return Packed(array, counts[:missing])
 

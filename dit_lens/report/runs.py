@@ -148,14 +148,14 @@ def _facts(trace: str, found: Sequence[Sorted]) -> Words:
         for name in one.facts:
             for own, values in each_trace(one.source, one.source.data[name]):
                 if own == trace:
-                    words += _fact(one, title_of(values) if "long_name" in values.attrs else name, values)
+                    words += _fact(one, title_of(values), values)
     return words
 
 
 def _fact(one: Sorted, title: str, values: Any) -> Words:
     branches = labels_of(values, "branch") if "branch" in values.dims else [""]
     texts = [_short(value) for value in np.atleast_1d(values.values).tolist()]
-    head = f"{one.source.name}: {title.replace('_', ' ')}"
+    head = f"{one.source.name}: {title}"
     pairs = zip(branches, texts, strict=True)
     return [[f"{head}, {branch}" if len(branches) > 1 else head, text] for branch, text in pairs if text]
 

@@ -18,7 +18,7 @@ import xarray as xr
 from dit_lens.report.axes import REPEATS, labels_of
 from dit_lens.report.sources import Source
 
-__all__ = ["Sorted", "each_trace", "mates_of", "sort_variables", "title_of"]
+__all__ = ["Sorted", "each_trace", "mates_of", "sort_variables", "title_of", "units_of"]
 
 _CENTRES = ("_mean", "_pooled", "")
 _CONTROL = "control_"
@@ -59,7 +59,7 @@ def sort_variables(source: Source) -> Sorted:
     (['energy'], ['energy_mean'])
     """
     found = Sorted(source)
-    for name in map(str, source.data.data_vars):
+    for name in sorted(map(str, source.data.data_vars)):  # a folder lists them in any order
         kind = _kind(source.data, name)
         if kind in ("maps", "films", "frames", "tables", "facts", "numbers"):
             getattr(found, kind).append(name)
@@ -73,10 +73,22 @@ def title_of(values: xr.DataArray) -> str:
 
     Examples
     --------
-    >>> title_of(xr.DataArray(1.0, name="energy")), title_of(xr.DataArray(1.0, attrs={"long_name": "L2 norm"}))
-    ('energy', 'L2 norm')
+    >>> title_of(xr.DataArray(1.0, name="top_token")), title_of(xr.DataArray(1.0, attrs={"long_name": "L2 norm"}))
+    ('top token', 'L2 norm')
     """
-    return str(values.attrs.get("long_name") or values.name)
+    return str(values.attrs.get("long_name") or str(values.name).replace("_", " "))
+
+
+def units_of(values: xr.DataArray) -> str:
+    """The units of a variable; nothing for a pure number.
+
+    Examples
+    --------
+    >>> units_of(xr.DataArray(1.0, attrs={"units": "pixels"})), units_of(xr.DataArray(1.0, attrs={"units": "1"}))
+    ('pixels', '')
+    """
+    units = str(values.attrs.get("units", ""))
+    return "" if units == "1" else units
 
 
 def mates_of(data: xr.Dataset, name: str) -> dict[str, str]:

@@ -129,7 +129,8 @@ def _check_together(sources: Sequence[Source]) -> None:
     if known and not set.intersection(*(set(source.traces) for source in known)):
         held = "; ".join(f"{source.name}: {_few(source.traces)}" for source in known)
         raise MixedTraces(
-            f"the results are of different traces; got {held}, allowed results with a trace in common; make a report of each"
+            f"the results are of different traces; got {held}, allowed results with a trace in "
+            f"common; make a report of each"
         )
     for trace in traces_of(known):
         digests = {source.traces[trace]: source.name for source in known if source.traces.get(trace)}

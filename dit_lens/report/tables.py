@@ -20,7 +20,7 @@ import xarray as xr
 
 from dit_lens.report.axes import PLACES, REPEATS, axis_of, label_texts, labels_of, sets_of
 from dit_lens.report.quantise import Blobs, pack_array
-from dit_lens.report.sorting import Sorted, each_trace, mates_of, title_of
+from dit_lens.report.sorting import Sorted, each_trace, mates_of, title_of, units_of
 from dit_lens.report.sources import Source
 
 __all__ = ["Tables", "build_tables"]
@@ -155,8 +155,8 @@ def _sides(places: Sequence[str]) -> tuple[str, str]:
 
 
 def _head(source: Source, name: str, trace: str | None, values: xr.DataArray) -> dict[str, Any]:
-    units = str(values.attrs.get("units", ""))
-    return {"name": name, "result": source.name, "title": title_of(values), "units": units, "trace": trace}
+    title, units = title_of(values), units_of(values)
+    return {"name": name, "result": source.name, "title": title, "units": units, "trace": trace}
 
 
 def _matrix(source: Source, name: str, trace: str | None, values: xr.DataArray, at: _Layout) -> dict[str, Any]:
@@ -245,7 +245,7 @@ def _floors(source: Source, name: str, values: xr.DataArray) -> list[dict[str, A
     """Single numbers of the same quantity, and what a video scores in which nothing happens."""
     quantity, data = source.data[name].attrs.get("long_name"), source.data
     floors = []
-    for other in map(str, data.data_vars):
+    for other in sorted(map(str, data.data_vars)):
         own = data[other]
         alike = quantity and own.attrs.get("long_name") == quantity and not own.dims
         if not other.endswith(("_low", "_high")) and (alike or (other == "floor" and name.startswith("score"))):

@@ -71,7 +71,7 @@ class Subject:
 def steps_of(count: int) -> list[Json]:
     """A shifted schedule; the expert switches at two fifths."""
     plain = np.linspace(1, 1 / count, count)
-    sigmas = 5 * plain / (1 + 4 * plain)
+    sigmas = 4.9 * plain / (1 + 3.9 * plain)
     switch = count * 2 // 5
     return [
         {"step": at, "sigma": float(sigma), "timestep": float(1000 * sigma), "expert": f"transformer{'_2' * (at >= switch)}"}

@@ -69,11 +69,11 @@ class Plot {
   }
 
   edits() {
-    if (this.curve.trace === null) return [];
-    return marks(this.run, this.curve.x.dim, this.curve.x.values).map(({ edit, first, last }) => {
+    const runs = [this.view.run(this.curve.trace)].filter(Boolean);
+    return marks(runs, this.curve.x.dim, this.curve.x.values).map(({ words, first, last }) => {
       const [from, to] = [this.x(first) - 2, this.x(last) + 2];
       const size = { x: from, y: EDGE.top, width: to - from, height: this.bottom - EDGE.top };
-      return draw("rect", { class: "edit", ...size }, draw("title", {}, `edit: ${edit.text}`));
+      return draw("rect", { class: "edit", ...size }, draw("title", {}, words));
     });
   }
 

@@ -7,7 +7,7 @@ import { markCell, ruled } from "./ruler.js";
 import { filmKey } from "./pictures.js";
 import { address } from "./words.js";
 
-const PICTURE_PX = [36, 96];
+const PICTURE_PX = [36, 72];
 const FILM_PX = 960;
 
 async function paintAll(canvas, source, film) {
@@ -44,9 +44,13 @@ export async function filmFigure(view, source, film, caption) {
   });
   await paintAll(canvas, source, film);
   const size = sizeOf(film);
-  box.style.height = `${size[1]}px`;
+  box.style.aspectRatio = `${size[0]} / ${size[1]}`;
   const steps = withSteps(run, { dim: "step", values: film.steps });
-  const plot = ruled({ run, rows: steps, columns: { dim: "frame", values: film.frames }, box, size });
-  view.on(["step", "frame"], (now) => markCell(mark, film.steps.indexOf(now.step), film.frames.indexOf(now.frame), rows, columns));
+  const frames = { dim: "frame", values: film.frames };
+  const plot = ruled({ runs: [run].filter(Boolean), rows: steps, columns: frames, box, size, least: PICTURE_PX[0] * columns });
+  view.on(["step", "frame"], (now) => {
+    const row = film.steps.indexOf(now.step);
+    markCell(mark, row, row < 0 ? -1 : film.frames.indexOf(now.frame), rows, columns);
+  });
   return make("figure", { class: "film" }, caption, make("div", { class: "scroll" }, plot), reading);
 }

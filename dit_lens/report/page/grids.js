@@ -7,7 +7,7 @@ import { mapOf } from "./view.js";
 const NAMES = ["branch", "step", "layer", "frame"];
 
 /* What two maps must share before their difference means anything; the reason in words if they do not. */
-export function whyNot(a, b, runA, runB) {
+function whyNot(a, b, runA, runB) {
   if (!b) return "the other trace has no such map";
   for (const [at, axis] of a.axes.entries()) {
     if (JSON.stringify(axis.values) !== JSON.stringify(b.axes[at].values)) {

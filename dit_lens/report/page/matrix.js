@@ -27,6 +27,7 @@ class Shown {
     Object.assign(this, { view, matrix, field, page: 0, cell: [0, 0] });
     const steps = [matrix.rows, matrix.columns].filter((axis) => axis.dim === "step").flatMap((axis) => axis.values);
     this.run = runOf(payload, matrix.trace, steps);
+    this.edited = [view.run(matrix.trace)].filter(Boolean);
     this.down = withSteps(this.run, matrix.rows, matrix.row_sets);
     this.across = withSteps(this.run, matrix.columns, matrix.column_sets);
     [this.rows, this.columns] = [matrix.rows.values.length, matrix.columns.values.length];
@@ -170,7 +171,7 @@ class Shown {
         const cell = Math.max(CELL_PX[0], Math.min(CELL_PX[1], Math.floor(MATRIX_PX / Math.max(this.rows, this.columns))));
     const [box, size] = [this.box(), [cell * this.columns, cell * this.rows]];
     box.style.height = `${size[1]}px`;
-    return ruled({ run: this.run, rows: this.down, columns: this.across, box, size });
+    return ruled({ runs: this.edited, rows: this.down, columns: this.across, box, size });
   }
 }
 

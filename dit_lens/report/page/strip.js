@@ -4,7 +4,7 @@
 
 import { draw, make, percent, said } from "./dom.js";
 import { marks } from "./edits.js";
-import { runOf, switches, withSteps } from "./axes.js";
+import { switches, withSteps } from "./axes.js";
 
 const LANE_PX = 24;
 
@@ -37,9 +37,9 @@ function expertNames(found, steps) {
 }
 
 /* Edits as bars, one row for each. */
-export function editBars(run, dim, values) {
-  return marks(run, dim, values).map(({ edit, first, last, row }) => {
-    const bar = make("span", { class: "edit", title: `edit: ${edit.text}` });
+function editBars(runs, dim, values) {
+  return marks(runs, dim, values).map(({ words, first, last, row }) => {
+    const bar = make("span", { class: "edit", title: words });
     const count = Math.max(1, values.length - 1);
     bar.style.left = percent(share(first, values.length));
     bar.style.width = percent((last - first) / count);
@@ -48,10 +48,10 @@ export function editBars(run, dim, values) {
   });
 }
 
-/* All that there is to see along one axis of a trace. */
-export function strip(payload, trace, dim, values) {
-  const run = runOf(payload, trace);
-  const bars = make("div", { class: "edits" }, ...editBars(run, dim, values));
+/* All that there is to see along one axis of what is looked at; the steps are those of the first run. */
+export function strip(runs, dim, values) {
+  const [run] = runs;
+  const bars = make("div", { class: "edits" }, ...editBars(runs, dim, values));
   if (dim !== "step") return make("div", { class: "strip" }, bars.childElementCount ? bars : null);
   const axis = withSteps(run, { dim, values });
   const found = switches(axis);

@@ -7,30 +7,18 @@ test there must be nothing of either, but for the file itself.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize
 
 from dit_lens.report.page import render
 
+from .browser import DESK, MISSING, chromium, executable
 from .payloads import Subject, subject
-
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-DESK, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 
 
 @dataclass
@@ -67,16 +55,17 @@ Open = Callable[..., Opened]
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    if found is None:
-        reason = "no Chromium here: apt-get install chromium"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=found, args=FLAGS)
+    if executable() is None:
+        missing()
+    with chromium() as started:
         yield started
-        started.close()
+
+
+def missing() -> None:
+    """Where everything must be tested a missing browser is an error; elsewhere it is said."""
+    if os.environ.get("CI"):
+        pytest.fail(MISSING)
+    pytest.skip(MISSING)
 
 
 @pytest.fixture(scope="session")
@@ -96,7 +85,7 @@ def windows(browser: Browser) -> Iterator[Callable[..., Opened]]:
     """One window for each size and taste: a new one for every test would cost more than the tests."""
     held: dict[str, Opened] = {}
 
-    def window(size: dict[str, int], **context: Any) -> Opened:
+    def window(size: ViewportSize, **context: Any) -> Opened:
         key = repr((size, context))
         if key not in held:
             held[key] = Opened(browser.new_context(viewport=size, **context).new_page())
@@ -114,7 +103,7 @@ def open_page(windows: Callable[..., Opened], report: Path) -> Iterator[Open]:
     """Open a report; the one of the tests unless another file is given."""
     used: list[Opened] = []
 
-    def opened(path: Path = report, size: dict[str, int] = DESK, **context: Any) -> Opened:
+    def opened(path: Path = report, size: ViewportSize = DESK, **context: Any) -> Opened:
         used.append(windows(size, **context))
         used[-1].address = path.as_uri()
         used[-1].said.clear()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from .browser import PHONE
 from .conftest import Open
 from .payloads import BRANCHES, FILM_STEPS, FRAMES, LAYERS, SIDE, TRACES, Subject, steps_of
 
@@ -187,7 +188,9 @@ def test_two_traces_share_their_controls_and_show_their_difference(open_page: Op
 
 def test_no_difference_of_what_cannot_be_compared(open_page: Open) -> None:
     page = open_page().go("#trace=maze-0&with=short&step=4")
-    expect(page.get_by_text("No difference: their axes differ: step is 0…19 (20) here and 0…11 (12) there.")).to_be_visible()
+    expect(
+        page.get_by_text("No difference: their axes differ: step is 0…19 (20) here and 0…11 (12) there.")
+    ).to_be_visible()
     expect(stage_box(page, 2)).to_be_hidden()
     expect(readout(page).locator(".values b")).to_have_count(2)
     expect(readout(page)).to_contain_text("in short step 4 (σ")
@@ -206,7 +209,9 @@ def test_a_panel_of_the_contact_sheet_goes_to_the_stage(open_page: Open) -> None
     page = open_page().go("#trace=maze-0&step=2&layer=0&frame=0")
     sheet = page.get_by_role("img", name="contact sheet").first
     point(sheet, 7, 3, LAYERS, FRAMES)
-    sheet.click(position={"x": sheet.bounding_box()["width"] * 3.4 / FRAMES, "y": sheet.bounding_box()["height"] * 7.4 / LAYERS})  # type: ignore[index]
+    sheet.click(
+        position={"x": sheet.bounding_box()["width"] * 3.4 / FRAMES, "y": sheet.bounding_box()["height"] * 7.4 / LAYERS}
+    )  # type: ignore[index]
     expect(readout(page)).to_contain_text("layer 7 · frame 3 ·")
 
 
@@ -258,7 +263,9 @@ def test_a_curve_reads_its_lines_and_drives_the_stage(open_page: Open, made: Sub
     width = plot.bounding_box()["width"]  # type: ignore[index]
     at = 52 + (width - 52 - 12) * 13 / 19  # the edges of the plot, and 19 steps between them
     plot.click(position={"x": at, "y": 60})
-    expect(page.locator("figure.curve .readout")).to_contain_text(f"step 13 (σ {steps_of(20)[13]['sigma']:.3f}, transformer_2)")
+    expect(page.locator("figure.curve .readout")).to_contain_text(
+        f"step 13 (σ {steps_of(20)[13]['sigma']:.3f}, transformer_2)"
+    )
     words = page.locator("figure.curve .reading").all_inner_texts()
     assert number_in(words[0].split(line["label"])[1]) == pytest.approx(line["y"][13], abs=1e-5)
     assert "no value" in words[1]
@@ -296,7 +303,7 @@ def test_light_dark_and_back(open_page: Open) -> None:
 
 
 def test_a_phone_shows_all_of_it_without_scrolling_aside(open_page: Open) -> None:
-    page = open_page(size={"width": 360, "height": 740}).go("#trace=maze-1&with=maze-0")
+    page = open_page(size=PHONE).go("#trace=maze-1&with=maze-0")
     assert page.evaluate("document.documentElement.scrollWidth") == 360
 
 

@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import ViewportSize
 
-from .conftest import DESK, PHONE, Open
+from .browser import DESK, PHONE
+from .conftest import Open
 
 KEPT = Path(__file__).parent / "pictures"
 TOLERANCE = 4.0  # of 255; a missing panel or another colour map is beyond it
-STATES: dict[str, tuple[str, dict[str, int], str]] = {
+STATES: dict[str, tuple[str, ViewportSize, str]] = {
     "light": ("#trace=maze-1&branch=cond&step=6&layer=4&frame=2", DESK, "light"),
     "dark": ("#trace=maze-1&branch=cond&step=6&layer=4&frame=2", DESK, "dark"),
     "phone": ("#trace=maze-1&branch=cond&step=9&layer=7&frame=1", PHONE, "light"),

@@ -57,7 +57,9 @@ def test_nothing_of_the_modules_is_left_that_would_load_another() -> None:
     assert re.findall(r"^export.*$", module_source(), re.MULTILINE) == ["export { mount };"]
 
 
-@pytest.mark.parametrize("way", ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function("])
+@pytest.mark.parametrize(
+    "way", ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function("]
+)
 def test_words_never_become_markup(way: str) -> None:
     assert way not in page_source()
 
@@ -72,7 +74,7 @@ def test_the_style_touches_nothing_outside_the_report() -> None:
 
 
 def test_the_modules_run_apart_as_they_do_together(open_page: Open, tmp_path: Path) -> None:
-    """A notebook takes the module and mounts it in an element of its own; two of them do not get in each other's way."""
+    """A notebook mounts the module in an element of its own; two of them do not get in each other's way."""
     frame = (
         "<!doctype html><meta charset='utf-8'><link rel='icon' href='data:,'><div id='a'></div>"
         "<div id='b'></div><script type='module'>"

@@ -6,7 +6,12 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -70,6 +75,38 @@ def test_the_policy_names_what_may_run_and_nothing_else(made: Subject) -> None:
     assert policy[0].startswith("default-src 'none'; ")
     assert "unsafe" not in policy[0]
     assert "connect-src" not in policy[0]
+
+
+def test_a_bundle_reads_its_files_and_no_others(open_page: Open, made: Subject, tmp_path: Path) -> None:
+    files = [f"blobs/{at}.bin" for at in range(len(made.blobs))]
+    (tmp_path / "blobs").mkdir()
+    for name, blob in zip(files, made.blobs, strict=True):
+        (tmp_path / name).write_bytes(blob)
+    (tmp_path / "index.html").write_text(render(made.payload, made.blobs, files=files), encoding="utf-8")
+    with served(tmp_path) as address:
+        opened = open_page(tmp_path / "index.html")
+        opened.address = f"{address}/index.html"
+        page = opened.go("#trace=maze-0&step=3&layer=2&frame=1&branch=cond&y=4&x=4")
+        words = page.get_by_role("status", name="value at the cursor").locator("b").inner_text()
+        page.locator("figure.film .ruled").first.wait_for()
+        asked, opened.asked = set(opened.asked), []
+    assert float(words) == pytest.approx(made.maps["maze-0", "energy"][0, 3, 2, 1, 4, 4], abs=1e-3)
+    assert {url.split("#")[0] for url in asked} <= {f"{address}/{name}" for name in (*files, "index.html")}
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """A folder under an address of this machine."""
+    quiet = type("Quiet", (SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(quiet, directory=str(folder)))
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def test_a_bundle_may_read_what_lies_beside_it(made: Subject) -> None:

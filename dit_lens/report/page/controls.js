@@ -69,7 +69,11 @@ function opacity(view) {
     field.value = Math.round(100 * now.opacity);
     words.textContent = `${field.value} %`;
   });
-  return labelled("heat map opacity", field, words);
+  const element = labelled("heat map opacity", field, words);
+  view.on(["trace"], (now) => {
+    element.hidden = pictures(view.payload, now.trace).length < 2;
+  });
+  return element;
 }
 
 function ownScale(view) {

@@ -71,17 +71,23 @@ export function markCell(mark, row, column, rows, columns, [tall, wide] = [1, 1]
   Object.assign(mark.style, { top: percent(top), left: percent(left), height: percent(height * tall), width: percent(width * wide) });
 }
 
+/* Plain lines between cells: `across` and `down` are the shares of a place that its cell fills. */
+export function gaps(columns, rows, across, down) {
+  const element = make("div", { class: "gaps" });
+  element.style.backgroundSize = `${100 / columns}% ${100 / rows}%`;
+  element.style.setProperty("--across", across);
+  element.style.setProperty("--down", down);
+  return element;
+}
+
 /* Cells with their two rulers and titles: as wide as `size` where there is room, and no narrower than `least`. */
 export function ruled({ runs, rows, columns, box, size: [width, height], least = 0 }) {
-  const element = make(
-    "div", { class: "ruled" },
-    make("div", { class: "row-title said" }, `${axisWords(rows)} ↓`),
-    ruler({ runs, axis: rows, px: height, upright: true }), box,
-    ruler({ runs, axis: columns, px: width, upright: false }),
-    make("div", { class: "column-title said" }, `${axisWords(columns)} →`),
-  );
+  const down = ruler({ runs, axis: rows, px: height, upright: true });
+  const element = make("div", { class: "ruled" }, down, box, ruler({ runs, axis: columns, px: width, upright: false }));
   element.style.setProperty("--width", `${width}px`);
   element.style.setProperty("--least", `${least}px`);
   box.append(...switchLines(rows, true), ...switchLines(columns, false));
-  return element;
+  const below = make("div", { class: "axis said" }, `${axisWords(columns)} →`);
+  below.style.marginLeft = down.style.width;
+  return make("div", {}, make("div", { class: "axis said" }, `${axisWords(rows)} ↓`), element, below);
 }

@@ -1,10 +1,10 @@
 /* The contact sheet: every layer by every frame, at the step and branch of the stage, on the colours of the stage. It is
    one canvas with a pixel for each token and a gap between the panels. */
 
-import { cellUnder, make, said } from "./dom.js";
+import { cellUnder, make, percent, said } from "./dom.js";
 import { gridKey } from "./grids.js";
 import { editsAt } from "./edits.js";
-import { markCell, ruled } from "./ruler.js";
+import { gaps, markCell, ruled } from "./ruler.js";
 
 const PANEL_PX = [34, 92];
 const SHEET_PX = [1000, 520];
@@ -17,6 +17,9 @@ function tileSize({ axes, rows, columns }) {
 }
 
 const gapOf = (grid) => Math.max(1, Math.round(Math.min(grid.rows, grid.columns) / 12));
+
+/* The share of its place that a panel fills, down and across. */
+const filled = (grid) => [grid.rows, grid.columns].map((count) => count / (count + gapOf(grid)));
 
 function paint(canvas, held, grid, now) {
   const gap = gapOf(grid);
@@ -38,20 +41,12 @@ function paint(canvas, held, grid, now) {
   canvas.getContext("2d").putImageData(held.image, 0, 0);
 }
 
-/* Plain lines between the panels: the hatching of the box stands for values that are missing. */
-function gaps(grid) {
-  const element = make("div", { class: "gaps" });
-  const [count, gap] = [[grid.axes.frame.length, grid.axes.layer.length], gapOf(grid)];
-  element.style.backgroundSize = count.map((many) => `${100 / many}%`).join(" ");
-  element.style.setProperty("--across", `${(100 * grid.columns) / (grid.columns + gap)}%`);
-  element.style.setProperty("--down", `${(100 * grid.rows) / (grid.rows + gap)}%`);
-  return element;
-}
-
 /* Everything but the pixels, which is the same at every step. */
 function lay(view, canvas, mark, grid, runs) {
-  const box = make("div", { class: "box", role: "img", "aria-label": "contact sheet, layers by frames" }, canvas, gaps(grid), mark);
   const [rows, columns] = ["layer", "frame"].map((dim) => ({ dim, values: grid.axes[dim], labels: null }));
+  const [down, across] = filled(grid).map(percent);
+  const lines = gaps(columns.values.length, rows.values.length, across, down);
+  const box = make("div", { class: "box", role: "img", "aria-label": "contact sheet, layers by frames" }, canvas, lines, mark);
   const [width, height] = tileSize(grid);
   const size = [width * columns.values.length, height * rows.values.length];
   box.style.aspectRatio = `${size[0]} / ${size[1]}`;
@@ -85,8 +80,7 @@ function oneSheet(view, which, runsOf, nameOf) {
     const grid = shown(now);
     if (!grid) return;
     const { layer, frame } = grid.axes;
-    const share = [grid.rows, grid.columns].map((count) => count / (count + gapOf(grid)));
-    markCell(mark, layer.indexOf(now.layer), frame.indexOf(now.frame), layer.length, frame.length, share);
+    markCell(mark, layer.indexOf(now.layer), frame.indexOf(now.frame), layer.length, frame.length, filled(grid));
   });
   return element;
 }

@@ -12,8 +12,9 @@ const SMOOTH = 200;
 async function paintPicture(view, source, panel, trace) {
   const { images, which, words } = pictureAt(view, trace);
   panel.caption.textContent = words;
-  panel.picture.hidden = images === null || which >= images.count;
-  if (panel.picture.hidden) return;
+  panel.picture.hidden = images === null;
+  showThrough(panel, view.now);
+  if (images === null) return;
   const wanted = (panel.wanted = (panel.wanted ?? 0) + 1);
   const sheet = await source.sheet(images);
   if (wanted !== panel.wanted) return;
@@ -21,6 +22,11 @@ async function paintPicture(view, source, panel, trace) {
   if (panel.picture.height !== images.height) panel.picture.height = images.height;
   panel.picture.classList.toggle("smooth", images.width >= SMOOTH);
   sheet.paint(panel.picture.getContext("2d"), which, 0, 0);
+}
+
+/* With nothing under it the heat map is opaque: hatching that shows through would look like missing values. */
+function showThrough(panel, now) {
+  panel.heat.style.opacity = panel.picture.hidden ? 1 : now.opacity;
 }
 
 function paintHeat(panel, grid, now) {
@@ -92,9 +98,7 @@ function tracePanel(view, source, which, name) {
     shape(panel, pictureAt(view, trace()).images, grid());
     paintHeat(panel, grid(), now);
   });
-  view.on(["opacity"], (now) => {
-    panel.heat.style.opacity = now.opacity;
-  });
+  view.on(["opacity"], (now) => showThrough(panel, now));
   view.on([...LOOKS, "y", "x"], (now) => placeCursor(panel, grid(), now));
   listen(panel, view, grid);
   return panel.element;

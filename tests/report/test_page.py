@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from .browser import PHONE
 from .conftest import Open
-from .payloads import BRANCHES, FILM_STEPS, FRAMES, LAYERS, SIDE, TRACES, Subject, steps_of
+from .payloads import BRANCHES, COLUMNS, FILM_STEPS, FRAMES, LAYERS, ROWS, TRACES, Subject, steps_of
 
 SLACK = 1.01  # the last digit that is written is rounded
 SLIDERS = ("branch", "step", "layer", "frame")
@@ -66,7 +66,7 @@ def test_the_value_under_the_pointer_is_that_of_the_array(open_page: Open, made:
         page.get_by_label("map", exact=True).select_option({"energy": "Energy", "robust": "Robust energy"}[name])
         for slider, entry in zip(SLIDERS, at, strict=False):
             slide(page, slider, entry)
-        point(stage_box(page), at[4], at[5], SIDE, SIDE)
+        point(stage_box(page), at[4], at[5], ROWS, COLUMNS)
         step = steps_of(TRACES[trace])[at[1]]
         place = f"trace {trace} · branch {BRANCHES[at[0]]} · step {at[1]} (σ {step['sigma']:.3f}, {step['expert']})"
         expect(readout(page)).to_contain_text(
@@ -93,7 +93,7 @@ def test_the_pixel_of_a_token_has_the_colour_of_its_value(open_page: Open, made:
     )
     values = made.maps["maze-1", "energy"][1, 9, 7, 3]
     expected = colormaps["viridis"]((values - low) / (high - low), bytes=True)
-    assert np.abs(np.reshape(pixels, (SIDE, SIDE, 4)).astype(int) - expected).max() <= 3  # one entry of 256 apart
+    assert np.abs(np.reshape(pixels, (ROWS, COLUMNS, 4)).astype(int) - expected).max() <= 3  # one entry of 256 apart
 
 
 def test_the_keys_move_the_stage(open_page: Open) -> None:
@@ -177,7 +177,7 @@ def test_two_traces_share_their_controls_and_show_their_difference(open_page: Op
         at = tuple(int(rng.integers(size)) for size in first.shape)
         for name, entry in zip(SLIDERS, at, strict=False):
             slide(page, name, entry)
-        point(stage_box(page, which), at[4], at[5], SIDE, SIDE)
+        point(stage_box(page, which), at[4], at[5], ROWS, COLUMNS)
         expect(readout(page)).to_contain_text(f"step {at[1]} (")
         expect(readout(page)).to_contain_text(f"frame {at[3]} · token y {at[4]}, x {at[5]}")
         shown = [number_in(words) for words in readout(page).locator(".values b").all_inner_texts()]

@@ -35,6 +35,12 @@ def point(box: Locator, row: int, column: int, rows: int, columns: int) -> None:
     box.hover(position={"x": size["width"] * (column + 0.5) / columns, "y": size["height"] * (row + 0.5) / rows})
 
 
+def percent_of(page: Page, mark: str | Locator, side: str) -> float:
+    """Where a mark was put."""
+    found = page.locator(mark).first if isinstance(mark, str) else mark
+    return float(str(found.evaluate("(mark, side) => mark.style[side]", side)).removesuffix("%"))
+
+
 def frames_drawn(page: Page) -> None:
     """Wait until what was asked for is on the screen."""
     page.evaluate("() => new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)))")
@@ -252,6 +258,7 @@ def test_a_picture_of_a_film_goes_to_the_stage(open_page: Open) -> None:
     box.click(position={"x": size["width"] * 4.5 / FRAMES, "y": size["height"] * 5.5 / rows})
     expect(readout(page)).to_contain_text("step 11 (")
     expect(page.locator(".panel figcaption").first).to_contain_text("x0, step 11 (")
+    expect(page).to_have_url(re.compile(r"picture=film\+guided\+0"))
     page.keyboard.press("ArrowRight")
     expect(page.locator(".panel figcaption").first).to_contain_text("x0 has no picture of this step and frame")
 
@@ -277,6 +284,14 @@ def test_every_step_axis_marks_the_switch_of_experts(open_page: Open) -> None:
     for figure in (".controls", "figure.matrix:has-text('swapping')", "figure.film", "figure.curve"):
         expect(page.locator(f"{figure} .switch").first).to_be_attached()
         expect(page.locator(figure).first).to_contain_text("transformer_2")
+    # Step 8 is the first of the second expert: entry 8 of 20 in the matrix, 4 of 8 in the film, 7.5 of 19 on a slider.
+    assert percent_of(page, ".controls .switch", "left") == pytest.approx(100 * 7.5 / 19, abs=0.01)
+    for figure, share in (("figure.matrix:has-text('swapping')", 8 / 20), ("figure.film", 4 / 8)):
+        for mark in page.locator(f"{figure} .switch").all():
+            assert percent_of(page, mark, "top") == pytest.approx(100 * share, abs=0.01)
+    line, frame = page.locator("figure.curve line.switch").first, page.locator("figure.curve rect.frame").first
+    left, width, at = (float(of.get_attribute(key) or 0) for of, key in ((frame, "x"), (frame, "width"), (line, "x1")))
+    assert (at - left) / width == pytest.approx(7.5 / 19, abs=0.001)
 
 
 def test_edits_are_drawn_where_they_were_made(open_page: Open) -> None:

@@ -6,10 +6,11 @@ import { pictures } from "./pictures.js";
 
 export const PLACES = ["branch", "step", "layer", "frame"];
 
-const middle = (values) => values[Math.floor(values.length / 2)];
+/* Where a page opens: in the middle of everything but the branches, which have none. */
+const start = (dim, values) => values[dim === "branch" ? 0 : Math.floor(values.length / 2)];
 
 /* The axes that the controls move along: those of the map, or those of the pictures where there is no map. */
-export function axesOf(payload, trace, name) {
+function axesOf(payload, trace, name) {
   const map = mapOf(payload, trace, name);
   if (map) return Object.fromEntries(map.axes.map((axis) => [axis.dim, axis.values]));
   const film = payload.films.find((one) => one.trace === trace);
@@ -33,8 +34,7 @@ export class View {
     this.listeners = [];
     this.redraws = [];
     this.pending = null;
-    this.now = this.settle({ opacity: 0.6, sheet: "first" });
-    [[this.now.picture]] = pictures(payload, this.now.trace);
+    this.now = this.settle({ opacity: 0.6 });
     this.drawn = {};
   }
 
@@ -48,9 +48,12 @@ export class View {
     const map = names.includes(wanted.map) ? wanted.map : (names[0] ?? null);
     const axes = axesOf(this.payload, trace, map);
     const places = Object.fromEntries(
-      [...PLACES, "y", "x"].map((dim) => [dim, nearest(axes[dim], wanted[dim], middle(axes[dim]))]),
+      [...PLACES, "y", "x"].map((dim) => [dim, nearest(axes[dim], wanted[dim], start(dim, axes[dim]))]),
     );
-    return { ...wanted, trace, with: other, map, ...places, scale: wanted.scale === "panel" ? "panel" : "fixed" };
+    const kinds = pictures(this.payload, trace).map(([key]) => key);
+    const picture = kinds.includes(wanted.picture) ? wanted.picture : kinds[0];
+    const scale = wanted.scale === "panel" ? "panel" : "fixed";
+    return { ...wanted, trace, with: other, map, ...places, picture, scale };
   }
 
   get axes() {
@@ -59,6 +62,11 @@ export class View {
 
   run(trace) {
     return this.payload.runs.find((run) => run.trace === trace) ?? null;
+  }
+
+  /* The runs that are looked at: one, or two. */
+  get runs() {
+    return [this.now.trace, this.now.with].map((trace) => this.run(trace)).filter(Boolean);
   }
 
   set(changes) {

@@ -110,7 +110,12 @@ def test_a_curve_has_its_interval_its_control_and_its_floor():
     variables[name] = (("question", "step"), RNG.normal(size=(2, 4)))
     report = report_of(variables, traces=[])
     (curve,) = report.payload["curves"]
-    assert curve["lines"][0] == {"label": "", "y": [0.1, 0.2, 0.3, None], "low": [0.1, 0.2, 0.3, None], "high": [0.1, 0.2, 0.3, None]}
+    assert curve["lines"][0] == {
+        "label": "",
+        "y": [0.1, 0.2, 0.3, None],
+        "low": [0.1, 0.2, 0.3, None],
+        "high": [0.1, 0.2, 0.3, None],
+    }
     assert [line["label"] for line in curve["lines"]] == ["", "control"]
     assert curve["floors"] == [{"label": "clean score", "y": 0.75}, {"label": "floor", "y": 0.1}]
     assert curve["x"]["experts"] == STEPS["expert"][1]

@@ -15,7 +15,7 @@ from dit_lens.report import ForeignStore, MixedTraces, make_report, write_report
 from dit_lens.report.edited import edits_of
 from dit_lens.report.words import manifest_words
 from dit_lens.testing import synthetic_store
-from dit_lens_stores import ArraySpec, Coordinate, create_store, open_store
+from dit_lens_stores import ArraySpec, create_store, open_store
 
 HOSTILE = "</script><script>alert(1)</script>\u202e\x00\ud800"
 
@@ -78,10 +78,9 @@ def latents(path, model):
     spec = ArraySpec("x0.guided.raw", tuple(shape), {dim: tuple(labels) for dim, labels in shape.items()}, ("step",))
     store = create_store(path)
     manifest = {"model": model, "tokens": [2, 8, 8], "steps": 2, "experts": ["transformer", "transformer_2"]}
-    writer = store.begin("a", [spec], [Coordinate("sigma", ("step",), np.float32)], manifest)
+    writer = store.begin("a", [spec], [], manifest)
     noise = np.random.default_rng(0).normal(size=(2, 16, 2, 8, 8)).astype(np.float32)
     for step in (0, 1):
-        writer.set_coordinate("sigma", step, 1.0 - step / 2)
         writer.write("x0.guided.raw", {"step": step}, noise[step])
     writer.finish()
     return path, noise

@@ -68,7 +68,7 @@ def report(
     results: Annotated[tuple[str, ...], Parameter(negative=())],
     /,
     *,
-    options: Annotated[ReportOptions, Parameter(name="*")],
+    options: Annotated[ReportOptions | None, Parameter(name="*")] = None,
 ) -> None:
     """Write one self-contained page about results: maps over frames, matrices, films and curves, linked to each other.
 
@@ -77,6 +77,7 @@ def report(
     results
         Results that `dit-lens analyze` or `dit-lens intervene` saved, of any probes.
     """
+    options = options or ReportOptions()
     record = write_page(results, options)
     if options.json_:
         show_json(record.model_dump(mode="json"))

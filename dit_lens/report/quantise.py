@@ -182,7 +182,8 @@ def histogram_range(packed: Sequence[Packed], share: float) -> tuple[float, floa
 
     Examples
     --------
-    >>> histogram_range([pack_array(np.arange(101.0), Blobs())], 0.1)
+    >>> low, high = histogram_range([pack_array(np.arange(101.0), Blobs())], 0.1)
+    >>> round(low, 2), round(high, 2)
     (10.0, 90.0)
     """
     values = np.concatenate(

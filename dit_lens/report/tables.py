@@ -73,13 +73,22 @@ def build_tables(found: Sorted, blobs: Blobs) -> Tables:
                     matrices.append((_matrix(found.source, name, trace, one, place), one, place))
                 else:
                     curves.append(_curve(found.source, name, trace, one, place))
-        drawn = _packed([entry for entry in matrices if np.isfinite(entry[1].values).any()], blobs)
+        drawn = [entry for entry in matrices if np.isfinite(entry[1].values).any()]
         lined = [curve for curve in curves if curve["lines"]]
-        made.matrices += drawn
         made.curves += lined
+        if (everywhere := _everywhere(drawn)) is not None:
+            found.left[name] = f"{everywhere:.4g} everywhere"
+        else:
+            made.matrices += _packed(drawn, blobs)
         if not (drawn or lined):
             found.left.setdefault(name, "nothing in it")
     return made
+
+
+def _everywhere(made: Sequence[tuple[dict[str, Any], xr.DataArray, _Layout]]) -> float | None:
+    """The one value of all matrices, if there is but one."""
+    values = np.unique(np.concatenate([one.values[np.isfinite(one.values)] for _, one, _ in made] or [np.zeros(0)]))
+    return float(values[0]) if len(values) == 1 else None
 
 
 @dataclass(frozen=True)

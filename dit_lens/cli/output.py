@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
-from unicodedata import category
 
 from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
+
+from dit_lens.printable import printable
 
 __all__ = ["Json", "show_json", "show_line", "show_table", "warn"]
 
@@ -21,8 +22,6 @@ Json = Annotated[
     bool, Parameter(name="--json", show_default=False, help="Write one JSON object to stdout instead of text.")
 ]
 """The type of the option that every command has."""
-_ACTING = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, formatting, half characters, ends of lines
-_JOINERS = "\u200c\u200d"  # in words of many languages, and in emoji
 _WIDE = 240  # columns of a table when there is no terminal to fit
 
 
@@ -63,7 +62,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*("" if cell is None else _printable(str(cell), "") for cell in row))
+        table.add_row(*("" if cell is None else printable(str(cell)) for cell in row))
     console = Console() if Console().is_terminal else Console(width=_WIDE)
     with console.capture() as capture:
         console.print(table, highlight=False)
@@ -77,21 +76,8 @@ def warn(text: str) -> None:
 
 
 def _plain(console: Console, text: str) -> None:
-    _write(console, _printable(text, "\n"))
+    _write(console, printable(text, "\n"))
 
 
 def _write(console: Console, text: str) -> None:
     console.print(text, soft_wrap=True, markup=False, highlight=False, emoji=False)
-
-
-def _printable(text: str, allowed: str) -> str:
-    """The text with control characters, and those that turn or hide what follows, as Python writes them."""
-    return "".join(sign if sign in allowed or not _acts(sign) else _escape(sign) for sign in text)
-
-
-def _acts(sign: str) -> bool:
-    return category(sign) in _ACTING and sign not in _JOINERS
-
-
-def _escape(sign: str) -> str:
-    return sign.encode("unicode_escape").decode("ascii")

@@ -1,8 +1,8 @@
 """What a trace costs on this machine: ``make bench``, or ``python tests/benchmarks/bench.py``.
 
-Everything is a ratio of things that ran in turns; see ``rounds``. Each part prints a table and writes its figures, with
-the machine that they are from, to ``OUT/PART.json``; ``--out docs/performance`` puts them where the documentation reads
-them.
+Everything is a ratio of things that ran in turns, see ``rounds``, but for the page of a report, which has to keep up
+with a screen. Each part prints a table and writes its figures, with the machine that they are from, to
+``OUT/PART.json``; ``--out docs/performance`` puts them where the documentation reads them.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 import bench_kernel
+import bench_report
 import bench_similarity
 import bench_store
 import bench_tracing
@@ -58,7 +59,19 @@ def store(folder: Path, quick: bool) -> tuple[Any, str]:
     return lines.splitlines(), lines
 
 
-PARTS: dict[str, Part] = {"kernel": kernel, "similarity": similarity, "tracing": tracing, "store": store}
+def report(folder: Path, quick: bool) -> tuple[Any, str]:
+    """Opening and drawing the page of a report."""
+    sections = bench_report.measure(folder, quick)
+    return sections, bench_report.table(sections)
+
+
+PARTS: dict[str, Part] = {
+    "kernel": kernel,
+    "similarity": similarity,
+    "tracing": tracing,
+    "store": store,
+    "report": report,
+}
 
 
 def main() -> None:

@@ -121,6 +121,7 @@ SURFACE = {
     "models train": {"MODEL", "--device", "--further", "--json", "--out", "--quick"},
     "plan": {"MODEL", *REQUEST},
     "probes list": {"--json"},
+    "report": {"RESULTS", "--bundle", "--cap", "--decode", "--json", "--out", "--store"},
     "store info": {"STORE", "--json"},
     "store ls": {"STORE", "--json"},
     "store merge": {"STORES", "--json", "--out"},

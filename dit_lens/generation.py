@@ -1,4 +1,4 @@
-"""A generation as data: everything that decides what a model draws, and what comes back.
+"""A generation as data: everything that decides what a model draws, what is told meanwhile, and what comes back.
 
 Seed and number of steps have no default, because a result that does not say them cannot be made again.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-__all__ = ["Generation", "Result", "Size"]
+__all__ = ["Generation", "Result", "Size", "Standing"]
 
 _WHOLE = ("seed", "steps", "height", "width", "frames")
 _REAL = ("guidance", "guidance_2")
@@ -85,6 +85,30 @@ class Generation:
                 object.__setattr__(self, name, int(value))
             elif name in _REAL and isinstance(value, Real):
                 object.__setattr__(self, name, float(value))
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a run is that is traced; of a batch, all of its rows together.
+
+    Attributes
+    ----------
+    done, steps : int
+        Steps that are done, and all that run.
+    events, bytes : int
+        What was recorded of them, before compression; what an earlier run had recorded, and the video, not included.
+    queued : int
+        Bytes that wait for the writer.
+    waited : float
+        Seconds that the model stood still because the writer could not keep up.
+    """
+
+    done: int
+    steps: int
+    events: int
+    bytes: int
+    queued: int
+    waited: float
 
 
 @dataclass(frozen=True)

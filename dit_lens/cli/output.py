@@ -9,20 +9,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
-from unicodedata import category
 
 from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["Json", "show_json", "show_line", "show_table", "warn"]
+from dit_lens_stores.printable import printable
+
+__all__ = ["Json", "show_json", "show_line", "show_table", "tell_json", "warn"]
 
 Json = Annotated[
     bool, Parameter(name="--json", show_default=False, help="Write one JSON object to stdout instead of text.")
 ]
 """The type of the option that every command has."""
-_ACTING = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, formatting, half characters, ends of lines
-_JOINERS = "\u200c\u200d"  # in words of many languages, and in emoji
 _WIDE = 240  # columns of a table when there is no terminal to fit
 
 
@@ -36,7 +35,7 @@ def show_json(record: Mapping[str, Any]) -> None:
       "store": "maze.zarr"
     }
     """
-    _plain(Console(), json.dumps(record, indent=2).replace("\x7f", "\\u007f"))  # the one that JSON leaves as it is
+    _plain(Console(), _as_json(record, 2))
 
 
 def show_line(text: str) -> None:
@@ -63,7 +62,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*("" if cell is None else _printable(str(cell), "") for cell in row))
+        table.add_row(*("" if cell is None else printable(str(cell)) for cell in row))
     console = Console() if Console().is_terminal else Console(width=_WIDE)
     with console.capture() as capture:
         console.print(table, highlight=False)
@@ -76,22 +75,18 @@ def warn(text: str) -> None:
     _plain(Console(stderr=True), text)
 
 
+def tell_json(record: Mapping[str, Any]) -> None:
+    """Write ``record`` to stderr as JSON on one line."""
+    _plain(Console(stderr=True), _as_json(record, None))
+
+
+def _as_json(record: Mapping[str, Any], indent: int | None) -> str:
+    return json.dumps(record, indent=indent).replace("\x7f", "\\u007f")  # the one that JSON leaves as it is
+
+
 def _plain(console: Console, text: str) -> None:
-    _write(console, _printable(text, "\n"))
+    _write(console, printable(text, "\n"))
 
 
 def _write(console: Console, text: str) -> None:
     console.print(text, soft_wrap=True, markup=False, highlight=False, emoji=False)
-
-
-def _printable(text: str, allowed: str) -> str:
-    """The text with control characters, and those that turn or hide what follows, as Python writes them."""
-    return "".join(sign if sign in allowed or not _acts(sign) else _escape(sign) for sign in text)
-
-
-def _acts(sign: str) -> bool:
-    return category(sign) in _ACTING and sign not in _JOINERS
-
-
-def _escape(sign: str) -> str:
-    return sign.encode("unicode_escape").decode("ascii")

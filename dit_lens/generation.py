@@ -142,3 +142,15 @@ class Result:
     waited: float = 0.0
     anew: str | None = None
     resets: tuple[int, ...] = ()
+
+    def __repr__(self) -> str:
+        """In words: latents and videos are millions of numbers."""
+        what = f"run of trace '{self.trace_id}' in '{self.store}'" if self.store is not None else "plain run"
+        video = "no video" if self.video is None else f"video {' x '.join(map(str, self.video.shape))}"
+        latents = f"latents {' x '.join(map(str, self.latents.shape))}"
+        return f"<dit-lens {what}: {self.seconds:.1f} s, {latents}, {video}>"
+
+    def _repr_html_(self) -> str:
+        from dit_lens.notebook.runs import result_html
+
+        return result_html(self)

@@ -8,6 +8,7 @@ Shapes: C latent channels, F latent frames, H, W latent height and width.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,21 @@ class Decoder:
         offset, scale = (torch.tensor(values, dtype=mode.dtype).view(1, -1, 1, 1, 1) for values in (mean, std))
         latent: torch.Tensor = ((mode - offset) / scale)[0]
         return latent
+
+    def other_weights(self, manifest: Mapping[str, Any]) -> list[str]:
+        """Files of the autoencoder that a trace was made with other bytes of, as far as its manifest names them.
+
+        Parameters
+        ----------
+        manifest : mapping
+
+        Returns
+        -------
+        list of str
+        """
+        known = manifest.get("weights_sha256")
+        stated = known if isinstance(known, Mapping) else {}
+        return [name for name, sha256 in self.weights_sha256.items() if stated.get(name, sha256) != sha256]
 
     def __repr__(self) -> str:
         return f"Decoder({self.model!r}, family {self.family.name!r})"

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from dit_lens.video_frames import last_video_frames
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
@@ -93,5 +95,4 @@ def _last_frames(lens: Lens, x0_CFHW: npt.NDArray[np.float32]) -> list[npt.NDArr
 
     video_FHW3 = lens.decode(torch.from_numpy(np.ascontiguousarray(x0_CFHW))[None])
     latent_frames = x0_CFHW.shape[1]
-    stride = (len(video_FHW3) - 1) // max(latent_frames - 1, 1)
-    return [video_FHW3[frame * stride] for frame in range(latent_frames)]
+    return list(video_FHW3[last_video_frames(np.arange(latent_frames), latent_frames, len(video_FHW3))])

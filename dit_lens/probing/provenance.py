@@ -14,7 +14,7 @@ from dit_lens.probing.files import FILE_MODULE
 from dit_lens.probing.protocol import Probe
 from dit_lens.probing.registry import package_of
 
-__all__ = ["identity_of", "provenance"]
+__all__ = ["identity_of", "manifest_digest", "provenance"]
 
 
 def provenance(probe: Probe, cuts: Sequence[TraceCut], skipped: Sequence[str]) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def provenance(probe: Probe, cuts: Sequence[TraceCut], skipped: Sequence[str]) -
         "params": _params(probe),
         "captures": [str(capture) for capture in probe.captures()],
         "traces": [cut.trace_id for cut in cuts],
-        "manifest_sha256": [_digest(cut.manifest) for cut in cuts],
+        "manifest_sha256": [manifest_digest(cut.manifest) for cut in cuts],
         "skipped": list(skipped),
         "software": f"dit-lens {__version__}",
     }
@@ -85,5 +85,12 @@ def _params(probe: Probe) -> str:
     return str(params.model_dump_json()) if params is not None else "{}"
 
 
-def _digest(manifest: Mapping[str, Any]) -> str:
+def manifest_digest(manifest: Mapping[str, Any]) -> str:
+    """The hash of a manifest, by which a result knows the run that it was made from.
+
+    Examples
+    --------
+    >>> manifest_digest({"seed": 0})[:8]
+    'de7d7744'
+    """
     return hashlib.sha256(json.dumps(manifest, sort_keys=True, default=str).encode()).hexdigest()

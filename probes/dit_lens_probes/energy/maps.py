@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-__all__ = ["grid_map", "last_video_frames", "robust_map"]
+__all__ = ["grid_map", "robust_map"]
 
 Values = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
@@ -78,28 +78,3 @@ def robust_map(values: Values, low: float, high: float, axes: int = 3) -> npt.ND
     centred = clipped - np.nanmean(clipped, axis=over, keepdims=True)
     spread = np.nanstd(clipped, axis=over, keepdims=True)
     return np.asarray(centred / np.where(spread > 0, spread, 1.0))
-
-
-def last_video_frames(frames: npt.NDArray[np.int64], latent_frames: int, video_frames: int) -> npt.NDArray[np.int64]:
-    """The last video frame that each latent frame decodes to.
-
-    A causal video autoencoder decodes latent frame 0 to one video frame and every other to the same number of frames.
-
-    Parameters
-    ----------
-    frames : numpy.ndarray of int
-        Latent frame numbers.
-    latent_frames, video_frames : int
-        How many there are in all.
-
-    Returns
-    -------
-    numpy.ndarray of int
-
-    Examples
-    --------
-    >>> last_video_frames(np.arange(5), latent_frames=5, video_frames=17)
-    array([ 0,  4,  8, 12, 16])
-    """
-    stride = (video_frames - 1) // max(latent_frames - 1, 1)
-    return frames * stride

@@ -16,9 +16,10 @@ from pydantic import BaseModel
 
 from dit_lens.captures import Capture
 from dit_lens.probing import Labels, MissingCapture
+from dit_lens.video_frames import last_video_frames
 from dit_lens_probes.energy.assemble import Pieces, assemble, merge
 from dit_lens_probes.energy.extras import add_extras, channel_capture
-from dit_lens_probes.energy.maps import grid_map, last_video_frames, robust_map
+from dit_lens_probes.energy.maps import grid_map, robust_map
 from dit_lens_probes.energy.params import EnergyParams
 from dit_lens_probes.energy.sinks import without_sinks
 from dit_lens_probes.energy.view import find_label

@@ -87,7 +87,11 @@ class Decoders:
             )
         revision = manifest.get("revision") if self._model is None else None
         decoder = self._load(trace_id, model, revision)
-        _refuse_other_weights(trace_id, manifest, model, decoder.weights_sha256)
+        if other := decoder.other_weights(manifest):
+            raise MissingDecoder(
+                f"trace '{trace_id}' was made with another autoencoder; got '{model}' with other bytes in {other[0]}, "
+                f"allowed those of the manifest; {_REMEDY}"
+            )
         return decoder  # type: ignore[no-any-return]
 
     def _load(self, trace_id: str, model: str, revision: str | None) -> Any:
@@ -102,14 +106,3 @@ class Decoders:
                     f"allowed a model that is here; {_REMEDY}"
                 ) from error
         return self._loaded[model, revision]
-
-
-def _refuse_other_weights(trace_id: str, manifest: Mapping[str, Any], model: str, files: Mapping[str, str]) -> None:
-    """Compared file by file, as far as the manifest names files."""
-    known = manifest.get("weights_sha256")
-    stated = known if isinstance(known, Mapping) else {}
-    if other := [name for name, sha256 in files.items() if stated.get(name, sha256) != sha256]:
-        raise MissingDecoder(
-            f"trace '{trace_id}' was made with another autoencoder; got '{model}' with other bytes in {other[0]}, "
-            f"allowed those of the manifest; {_REMEDY}"
-        )

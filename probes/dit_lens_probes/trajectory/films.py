@@ -11,7 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from dit_lens.probing import BadParams
-from dit_lens_probes.energy.maps import last_video_frames
+from dit_lens.video_frames import last_video_frames
 
 __all__ = ["kept_frames", "smaller", "write_films"]
 

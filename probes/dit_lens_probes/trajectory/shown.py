@@ -220,7 +220,7 @@ def _pictures(film: _Film, path: xr.DataArray, params: TrajectoryParams) -> xr.D
         "video_y": np.arange(pictures.shape[2]),
         "video_x": np.arange(pictures.shape[3]),
     }
-    attrs = {"long_name": "decoded x0; 8 bits a colour, at most so many pixels along a side", "side": params.picture}
+    attrs = {"long_name": "decoded x0", "side": params.picture}
     return xr.Dataset({"film": (_FILM, pictures, attrs)}, coords=coords)
 
 

@@ -1,0 +1,27 @@
+"""Reports: results of any probes as one page that opens from disk, which people mail to each other."""
+
+from dit_lens.report.errors import (
+    BadReportPath,
+    CapTooSmall,
+    ForeignStore,
+    MixedTraces,
+    NoResults,
+    ReportError,
+    ReportExists,
+)
+from dit_lens.report.make import Report, make_report
+from dit_lens.report.write import check_report_path, write_report
+
+__all__ = [
+    "BadReportPath",
+    "CapTooSmall",
+    "ForeignStore",
+    "MixedTraces",
+    "NoResults",
+    "Report",
+    "ReportError",
+    "ReportExists",
+    "check_report_path",
+    "make_report",
+    "write_report",
+]

@@ -1,0 +1,133 @@
+"""Pictures of a result: films over the steps, and frames to lay maps over.
+
+A film is a variable of pictures along steps, as the trajectory probe decodes them. Its pictures are those of the latent
+frames: of a film of all video frames, the last one of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from dit_lens.report.axes import labels_of
+from dit_lens.report.fitting import spread
+from dit_lens.report.quantise import Blobs
+from dit_lens.report.sorting import Sorted, each_trace, title_of
+from dit_lens.report.sprites import as_images
+from dit_lens.video_frames import last_video_frames
+
+__all__ = ["Film", "build_films", "find_films", "frames_of_film", "frames_of_result"]
+
+_SIDE = 96
+_PICTURE = ("video_y", "video_x", "rgb")
+Pictures = npt.NDArray[np.uint8]
+
+
+class Film:
+    """The pictures of one trace and branch, not read yet.
+
+    Attributes
+    ----------
+    trace, branch, title, result : str
+    steps : list of int
+        Those that hold pictures.
+    frames : list of int
+        Labels of latent frames.
+    """
+
+    def __init__(self, found: Sorted, trace: str, branch: str, values: xr.DataArray) -> None:
+        self.trace, self.branch, self.title, self.result = trace, branch, title_of(values), found.source.name
+        self._frame = "video_frame" if "video_frame" in values.dims else "frame"
+        values = values if self._frame in values.dims else values.expand_dims(frame=[0])
+        self._values = values.transpose("step", self._frame, *_PICTURE)
+        self._places = _latent_places(found.source.data, self._values.sizes[self._frame])
+        own = self._frame == "frame" and "frame" in values.coords
+        self.frames = labels_of(self._values, "frame") if own else list(range(len(self._places)))
+        self._shown = [at for at in range(self._values.sizes["step"]) if self._values.isel(step=at).values.any()]
+        self.steps = [labels_of(self._values, "step")[at] for at in self._shown]
+
+    def pictures(self, step: int) -> Pictures:
+        """Of one step, (frame, height, width, 3)."""
+        at = self._shown[self.steps.index(step)]
+        return np.asarray(self._values.isel({"step": at, self._frame: self._places}).values)
+
+
+def find_films(found: Sequence[Sorted]) -> list[Film]:
+    """All films of results; one without a picture is none."""
+    films = []
+    for one in found:
+        for name in one.films:
+            for trace, values in each_trace(one.source, one.source.data[name]):
+                branches = labels_of(values, "branch") if "branch" in values.dims else [None]
+                for at, branch in enumerate(branches):
+                    own = values if branch is None else values.isel(branch=at)
+                    extra = [dim for dim in own.dims if dim not in ("step", "video_frame", "frame", *_PICTURE)]
+                    only = next(iter(one.source.traces), "")
+                    films.append(Film(one, trace or only, str(branch or ""), own.isel(dict.fromkeys(extra, 0))))
+    return [film for film in films if film.steps]
+
+
+def build_films(films: Sequence[Film], budget: float, blobs: Blobs) -> tuple[list[dict[str, Any]], list[str]]:
+    """Write films to sheets, with fewer steps where they would take more than the budget.
+
+    Parameters
+    ----------
+    films : sequence of Film
+    budget : float
+        Bytes for all of them.
+    blobs : Blobs
+
+    Returns
+    -------
+    tuple of list
+        The films, and notes on them.
+    """
+    made, notes = [], []
+    for film in films:
+        trial = Blobs()
+        entry, exact = _written(film, film.steps, trial)
+        if trial.size > budget / len(films):
+            most = max(2, int(len(film.steps) * budget / len(films) / trial.size))
+            steps = [film.steps[at] for at in spread(len(film.steps), most)]
+            trial = Blobs()
+            entry, exact = _written(film, steps, trial)
+            notes.append(f"Film of {film.trace}, {film.branch}: {len(steps)} of {len(film.steps)} steps are kept.")
+        entry["images"]["blob"] = blobs.add(trial.items[0])
+        made.append(entry)
+        if not exact:
+            notes.append(f"Film of {film.trace}, {film.branch}: pictures are compressed with losses.")
+    return made, notes
+
+
+def frames_of_film(films: Sequence[Film], trace: str) -> Pictures | None:
+    """The last step of the first film of a trace."""
+    own = [film for film in films if film.trace == trace]
+    return own[0].pictures(own[0].steps[-1]) if own else None
+
+
+def frames_of_result(found: Sequence[Sorted], trace: str) -> Pictures | None:
+    """Frames that a result holds of a trace itself."""
+    for one in found:
+        for name in one.frames:
+            for own, values in each_trace(one.source, one.source.data[name]):
+                if own in (trace, None) and set(values.dims) == {"frame", *_PICTURE} and values.values.any():
+                    return np.asarray(values.transpose("frame", *_PICTURE).values)
+    return None
+
+
+def _written(film: Film, steps: Sequence[int], blobs: Blobs) -> tuple[dict[str, Any], bool]:
+    images, exact = as_images([one for step in steps for one in film.pictures(step)], blobs, _SIDE)
+    head = {"trace": film.trace, "branch": film.branch, "title": film.title, "steps": list(steps)}
+    return {**head, "frames": film.frames, "images": images}, exact
+
+
+def _latent_places(data: xr.Dataset, held: int) -> list[int]:
+    """Of the pictures of a step, one for each latent frame; all where nothing tells that there are more."""
+    latent = data.sizes.get("frame", held)
+    if latent >= held:
+        return list(range(held))
+    return [int(place) for place in last_video_frames(np.arange(latent), latent, held)]

@@ -1,0 +1,186 @@
+/* A matrix, one cell for each pair of entries. Pointing at a cell reads it; a click, or Enter at the cell that the arrow
+   keys chose, puts the stage where the cell was measured. The cells that the stage is at are framed. The same numbers
+   are there as a table. */
+
+import { colour, DIVERGING, SEQUENTIAL } from "./colours.js";
+import { pager } from "./controls.js";
+import { cellUnder, make, said } from "./dom.js";
+import { runOf, withSteps } from "./axes.js";
+import { markCell, ruled } from "./ruler.js";
+import { colourBar } from "./scale.js";
+import { PLACES } from "./view.js";
+import { dimWords, entryWords, number } from "./words.js";
+
+const CELL_PX = [4, 24];
+const MATRIX_PX = 480;
+const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+
+/* What a cell asks of the stage: only what it knows. */
+function places(sets, at) {
+  const known = Object.entries(sets ?? {}).filter(([dim, values]) => PLACES.includes(dim) && (values[at] ?? null) !== null);
+  return Object.fromEntries(known.map(([dim, values]) => [dim, values[at]]));
+}
+
+class Shown {
+  constructor(view, matrix, field) {
+    const { payload } = view;
+    Object.assign(this, { view, matrix, field, page: 0, cell: [0, 0] });
+    const steps = [matrix.rows, matrix.columns].filter((axis) => axis.dim === "step").flatMap((axis) => axis.values);
+    this.run = runOf(payload, matrix.trace, steps);
+    this.down = withSteps(this.run, matrix.rows, matrix.row_sets);
+    this.across = withSteps(this.run, matrix.columns, matrix.column_sets);
+    [this.rows, this.columns] = [matrix.rows.values.length, matrix.columns.values.length];
+    this.table = matrix.diverging ? DIVERGING : SEQUENTIAL;
+    [this.canvas, this.mark, this.pointed] = [make("canvas"), make("span", { class: "mark" }), make("span", { class: "pointed" })];
+    this.reading = make("output", { class: "readout said", "aria-live": "polite" }, "Point at a cell to read it.");
+    this.bar = colourBar();
+  }
+
+  value([row, column]) {
+    return this.field.value([this.page, row, column]);
+  }
+
+  range() {
+    if (this.view.now.scale !== "panel") return this.matrix.range;
+    const all = Array.from({ length: this.rows * this.columns }, (_, at) => this.value(this.at(at)));
+    const values = all.filter((value) => !Number.isNaN(value));
+    const [low, high] = values.reduce(([a, b], value) => [Math.min(a, value), Math.max(b, value)], [Infinity, -Infinity]);
+    if (low > high) return this.matrix.range;
+    const most = Math.max(Math.abs(low), Math.abs(high));
+    return this.matrix.diverging ? [-most, most] : [low, high];
+  }
+
+  at(place) {
+    return [Math.floor(place / this.columns), place % this.columns];
+  }
+
+  paint() {
+    const [image, range] = [new ImageData(this.columns, this.rows), this.range()];
+    const pixels = new Uint32Array(image.data.buffer);
+    for (let place = 0; place < pixels.length; place += 1) pixels[place] = colour(this.value(this.at(place)), range, this.table);
+    [this.canvas.width, this.canvas.height] = [this.columns, this.rows];
+    this.canvas.getContext("2d").putImageData(image, 0, 0);
+    this.bar.show({ name: this.matrix.name, units: this.matrix.units, range, table: this.table, own: false });
+  }
+
+  /* What a page asks of the stage. */
+  pageSets() {
+    const { pages, page_sets: sets } = this.matrix;
+    return sets ?? (pages && PLACES.includes(pages.dim) ? { [pages.dim]: pages.values } : null);
+  }
+
+  /* The first entry that is where the stage is, or -1. */
+  entryAt(sets, count, now) {
+    for (let at = 0; at < count; at += 1) {
+      const wanted = Object.entries(places(sets, at));
+      if (wanted.length && wanted.every(([dim, value]) => now[dim] === value)) return at;
+    }
+    return -1;
+  }
+
+  /* Frame the cell of the stage, as far as the matrix knows where that is. */
+  follow(now) {
+    const { row_sets: rows, column_sets: columns } = this.matrix;
+    const [row, column] = [this.entryAt(rows, this.rows, now), this.entryAt(columns, this.columns, now)];
+    markCell(this.mark, row, column, this.rows, this.columns);
+  }
+
+  read(cell) {
+    const { matrix } = this;
+    this.cell = cell;
+    markCell(this.pointed, ...cell, this.rows, this.columns);
+    const value = this.value(cell);
+    const error = matrix.data.error > 0 && !Number.isNaN(value) ? ` ± ${matrix.data.error.toPrecision(1)}` : "";
+    const page = matrix.pages ? [this.pageWords(this.page)] : [];
+    const [row, column] = [entryWords(this.down, cell[0]), entryWords(this.across, cell[1])];
+    const trace = matrix.trace === null ? "all traces" : `trace ${matrix.trace}`;
+    const places = [trace, ...page, row, column].join(" · ");
+    this.reading.replaceChildren(make("b", {}, number(value, matrix.data.error)), `${error} `, said(places, "span"));
+  }
+
+  pageWords(page) {
+    const { dim, values } = this.matrix.pages;
+    return typeof values[page] === "number" ? dimWords(this.run, dim, values[page]) : `${dim}: ${values[page]}`;
+  }
+
+  go(cell) {
+    const { matrix } = this;
+    this.view.set({ ...places(this.pageSets(), this.page), ...places(matrix.row_sets, cell[0]), ...places(matrix.column_sets, cell[1]) });
+  }
+
+  press(event) {
+    const step = ARROWS[event.key];
+    if (step && !event.shiftKey) {
+      const limits = [this.rows - 1, this.columns - 1];
+      this.read(this.cell.map((at, axis) => Math.max(0, Math.min(limits[axis], at + step[axis]))));
+    } else if (event.key === "Enter" || event.key === " ") this.go(this.cell);
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  box() {
+    const label = `${this.matrix.title}: arrow keys choose a cell, Enter shows it on the stage`;
+    const box = make("div", { class: "box", tabindex: "0", role: "application", "aria-label": label });
+    box.append(this.canvas, this.mark, this.pointed);
+    this.pointed.hidden = true;
+    const under = (event) => cellUnder(event, box, this.rows, this.columns);
+    box.addEventListener("pointermove", (event) => under(event) && this.read(under(event)));
+    box.addEventListener("click", (event) => under(event) && this.go(under(event)));
+    box.addEventListener("keydown", (event) => this.press(event));
+    return box;
+  }
+
+  pager() {
+    const { pages } = this.matrix;
+    if (!pages || pages.values.length < 2) return null;
+    const show = (page) => {
+      this.page = page;
+      this.paint();
+    };
+    const found = pager(pages.dim, pages.values.length, (page) => this.pageWords(page), show);
+    this.view.on(PLACES, (now) => {
+      const page = this.entryAt(this.pageSets(), pages.values.length, now);
+      if (page < 0 || page === this.page) return;
+      found.go(page);
+      show(page);
+    });
+    return found.element;
+  }
+
+  asTable() {
+    const { matrix } = this;
+    const head = matrix.columns.values.map((_, at) => said(entryWords(this.across, at), "th", { scope: "col" }));
+    const line = (_, row) => make(
+      "tr", {}, said(entryWords(this.down, row), "th", { scope: "row" }),
+      ...matrix.columns.values.map((_value, column) => make("td", {}, number(this.value([row, column]), matrix.data.error))),
+    );
+    const body = make("tbody", {}, ...matrix.rows.values.map(line));
+    return make("table", {}, make("thead", {}, make("tr", {}, make("td"), ...head)), body);
+  }
+
+  details() {
+    const holder = make("div", { class: "scroll" });
+    const element = make("details", {}, make("summary", {}, "The same as a table"), holder);
+    element.addEventListener("toggle", () => element.open && holder.replaceChildren(this.asTable()));
+    return element;
+  }
+
+  plot() {
+        const cell = Math.max(CELL_PX[0], Math.min(CELL_PX[1], Math.floor(MATRIX_PX / Math.max(this.rows, this.columns))));
+    const [box, size] = [this.box(), [cell * this.columns, cell * this.rows]];
+    box.style.height = `${size[1]}px`;
+    return ruled({ run: this.run, rows: this.down, columns: this.across, box, size });
+  }
+}
+
+/* A matrix as a figure; `caption` comes from whoever lays out the page. */
+export async function matrixFigure(view, source, matrix, caption) {
+  const shown = new Shown(view, matrix, await source.field(matrix.data));
+  const warnings = matrix.warnings.map((words) => said(words, "p", { class: "warning" }));
+  const figure = make("figure", { class: "matrix" }, caption, ...warnings);
+  figure.append(...[shown.pager(), shown.plot(), shown.bar.element, shown.reading, shown.details()].filter(Boolean));
+  view.on(["scale"], () => shown.paint());
+  view.on(PLACES, (now) => shown.follow(now));
+  return figure;
+}

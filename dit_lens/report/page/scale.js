@@ -1,0 +1,38 @@
+/* The colour bar: which colour is which value, and for how many panels that holds. */
+
+import { paintScale } from "./colours.js";
+import { make } from "./dom.js";
+import { short } from "./words.js";
+
+const FIXED = "one scale for all panels, steps and traces";
+const OWN = "every panel on its own scale, from its least to its largest value: colours of two panels cannot be compared";
+
+/* A bar that `show` fills: ends are numbers, or words where every panel has its own. */
+export function colourBar() {
+  const canvas = make("canvas", { "aria-hidden": "true" });
+  const [low, high] = [make("span", { class: "low" }), make("span", { class: "high" })];
+  const words = make("span", { class: "words said" });
+  const element = make("div", { class: "bar" }, words, make("div", { class: "ramp" }, low, canvas, high));
+  const show = ({ name, units, range, table, own }) => {
+    paintScale(canvas, table);
+    [low.textContent, high.textContent] = own ? ["least", "largest"] : range.map(short);
+    words.textContent = `${name}${units ? ` (${units})` : ""} – ${own ? OWN : FIXED}`;
+  };
+  return { element, show };
+}
+
+/* The bars of the stage and the contact sheet. */
+export function scales(view) {
+  const [map, difference] = [colourBar(), colourBar()];
+  const missing = make("p", { class: "missing" }, make("span", { class: "hatched" }), " no value");
+  view.on(["trace", "with", "map", "scale", "grids"], (now) => {
+    const { grids } = view;
+    const own = now.scale === "panel";
+    map.element.hidden = !grids?.a;
+    difference.element.hidden = !grids?.difference;
+    const say = (grid, name) => ({ name, units: grid.map.units, range: grid.range, table: grid.table, own });
+    if (grids?.a) map.show(say(grids.a, grids.a.map.title));
+    if (grids?.difference) difference.show(say(grids.difference, "difference"));
+  });
+  return make("div", { class: "scales" }, map.element, difference.element, view.payload.maps.length ? missing : null);
+}

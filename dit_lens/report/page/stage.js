@@ -1,0 +1,123 @@
+/* The stage: the frame, under the heat map, under the token that is pointed at. With a second trace there are three
+   panels: the two, and the second minus the first. A panel is two small canvases, painted pixel for pixel and scaled
+   by the style sheet; painting never depends on how large the page is. */
+
+import { cellUnder, make, percent, said } from "./dom.js";
+import { gridKey } from "./grids.js";
+import { pictureAt } from "./pictures.js";
+
+const SMOOTH = 200;
+
+async function paintPicture(view, source, panel, trace) {
+  const { images, which, words } = pictureAt(view, trace);
+  panel.caption.textContent = words;
+  panel.picture.hidden = images === null || which >= images.count;
+  if (panel.picture.hidden) return;
+  const wanted = (panel.wanted = (panel.wanted ?? 0) + 1);
+  const sheet = await source.sheet(images);
+  if (wanted !== panel.wanted) return;
+  if (panel.picture.width !== images.width) panel.picture.width = images.width;
+  if (panel.picture.height !== images.height) panel.picture.height = images.height;
+  panel.picture.classList.toggle("smooth", images.width >= SMOOTH);
+  sheet.paint(panel.picture.getContext("2d"), which, 0, 0);
+}
+
+function paintHeat(panel, grid, now) {
+  const index = grid?.index(now) ?? null;
+  panel.heat.hidden = index === null;
+  if (index === null) return;
+  if (panel.heat.width !== grid.columns || panel.heat.height !== grid.rows || !panel.image) {
+    [panel.heat.width, panel.heat.height] = [grid.columns, grid.rows];
+    panel.image = new ImageData(grid.columns, grid.rows);
+    panel.pixels = new Uint32Array(panel.image.data.buffer);
+  }
+  grid.paint(panel.pixels, grid.columns, 0, 0, index, now.scale === "panel");
+  panel.heat.getContext("2d").putImageData(panel.image, 0, 0);
+}
+
+function placeCursor(panel, grid, now) {
+  const [row, column] = grid ? [grid.axes.y.indexOf(now.y), grid.axes.x.indexOf(now.x)] : [-1, -1];
+  panel.cursor.hidden = row < 0 || column < 0;
+  if (panel.cursor.hidden) return;
+  Object.assign(panel.cursor.style, {
+    left: percent(column / grid.columns), top: percent(row / grid.rows),
+    width: percent(1 / grid.columns), height: percent(1 / grid.rows),
+  });
+}
+
+function listen(panel, view, grid) {
+  panel.box.addEventListener("pointermove", (event) => {
+    const shown = grid();
+    const cell = shown && cellUnder(event, panel.box, shown.rows, shown.columns);
+    if (cell) view.set({ y: shown.axes.y[cell[0]], x: shown.axes.x[cell[1]] });
+  });
+}
+
+function emptyPanel(name) {
+  const panel = {
+    title: make("h3"), caption: make("figcaption"), cursor: make("div", { class: "cursor" }),
+    picture: make("canvas", { class: "picture" }), heat: make("canvas", { class: "heat" }),
+  };
+  panel.box = make("div", { class: "box", role: "img", "aria-label": name }, panel.picture, panel.heat, panel.cursor);
+  panel.element = make("figure", { class: "panel" }, panel.title, panel.box, panel.caption);
+  return panel;
+}
+
+/* A panel is as wide as it is high in the picture that it shows, or in tokens. */
+function shape(panel, images, grid) {
+  const [width, height] = images ? [images.width, images.height] : [grid?.columns ?? 1, grid?.rows ?? 1];
+  panel.box.style.aspectRatio = `${width} / ${height}`;
+  panel.box.style.setProperty("--shape", String(width / height));
+}
+
+const LOOKS = ["trace", "with", "map", "branch", "step", "layer", "frame", "scale", "grids"];
+
+function tracePanel(view, source, which, name) {
+  const panel = emptyPanel(name);
+  const trace = () => view.now[which === "a" ? "trace" : "with"];
+  const grid = () => view.grids?.[which] ?? null;
+  view.on([...LOOKS, "picture"], (now) => {
+    panel.element.hidden = trace() === null;
+    if (panel.element.hidden) return;
+    panel.title.replaceChildren(said(trace()));
+    paintPicture(view, source, panel, trace());
+    if (view.grids?.key !== gridKey(now)) return;
+    shape(panel, pictureAt(view, trace()).images, grid());
+    paintHeat(panel, grid(), now);
+  });
+  view.on(["opacity"], (now) => {
+    panel.heat.style.opacity = now.opacity;
+  });
+  view.on([...LOOKS, "y", "x"], (now) => placeCursor(panel, grid(), now));
+  listen(panel, view, grid);
+  return panel.element;
+}
+
+function differencePanel(view) {
+  const panel = emptyPanel("difference of the two traces");
+  const grid = () => view.grids?.difference ?? null;
+  view.on(LOOKS, (now) => {
+    panel.element.hidden = now.with === null;
+    if (panel.element.hidden || view.grids?.key !== gridKey(now)) return;
+    const { why } = view.grids;
+    panel.title.textContent = "difference: second − first";
+    panel.caption.textContent = why === null ? "opaque, on a scale of its own, which is symmetric" : `No difference: ${why}.`;
+    panel.box.hidden = why !== null;
+    shape(panel, pictureAt(view, now.trace).images, grid());
+    paintHeat(panel, grid(), now);
+  });
+  view.on([...LOOKS, "y", "x"], (now) => placeCursor(panel, grid(), now));
+  listen(panel, view, grid);
+  return panel.element;
+}
+
+export function stage(view, source) {
+  const panels = [
+    tracePanel(view, source, "a", "the frame under the heat map"),
+    tracePanel(view, source, "b", "the frame of the second trace under its heat map"),
+    differencePanel(view),
+  ];
+  const element = make("div", { class: "stage", tabindex: "0", role: "group", "aria-label": "stage" }, ...panels);
+  view.on(["with"], (now) => element.classList.toggle("compared", now.with !== null));
+  return element;
+}

@@ -1,0 +1,256 @@
+"""Matrices and curves: numbers along the axes of a run, one set for each trace, or for all together.
+
+Two places of a run make a matrix, and whatever else there is to choose becomes its pages; one place, or none, makes a
+curve, and the rest becomes its lines. A comparison of every step and layer with every other has too many sides for a
+page: it is cut twice, into layer by layer at each step, and step by step at each layer.
+
+Shapes: P pages, R rows, C columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from dit_lens.report.axes import PLACES, REPEATS, axis_of, label_texts, labels_of, sets_of
+from dit_lens.report.quantise import Blobs, pack_array
+from dit_lens.report.sorting import Sorted, each_trace, mates_of, title_of, units_of
+from dit_lens.report.sources import Source
+
+__all__ = ["Tables", "build_tables"]
+
+_PAGES, _LINES = 256, 24
+_DIVERGING = 0.1  # of the largest value: smaller negative ones are noise around zero
+_PAIRS = {"step", "layer", "step_b", "layer_b"}
+_DIGITS = 9
+
+
+@dataclass
+class Tables:
+    """What was made of the tables of results."""
+
+    matrices: list[dict[str, Any]] = field(default_factory=list)
+    curves: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def build_tables(found: Sorted, blobs: Blobs) -> Tables:
+    """Make matrices and curves of a result.
+
+    Parameters
+    ----------
+    found : Sorted
+        What cannot be drawn is noted in it.
+    blobs : Blobs
+
+    Returns
+    -------
+    Tables
+
+    Examples
+    --------
+    >>> from dit_lens.report.sorting import sort_variables
+    >>> data = xr.Dataset({"mean": (("step", "layer"), np.eye(2)), "peak": ("step", [1.0, 2.0])})
+    >>> made = build_tables(sort_variables(Source("mine", data, {})), Blobs())
+    >>> [matrix["rows"]["dim"] for matrix in made.matrices], [curve["x"]["dim"] for curve in made.curves]
+    (['step'], ['step'])
+    """
+    made = Tables()
+    for name in found.tables:
+        matrices, curves = [], []
+        for trace, values in _cuts(found.source, name):
+            for one in _cut_pairs(values):
+                place = _layout(one)
+                if isinstance(place, str):
+                    found.left[name] = place
+                elif place.rows:
+                    matrices.append((_matrix(found.source, name, trace, one, place), one, place))
+                else:
+                    curves.append(_curve(found.source, name, trace, one, place))
+        drawn = _packed([entry for entry in matrices if np.isfinite(entry[1].values).any()], blobs)
+        lined = [curve for curve in curves if curve["lines"]]
+        made.matrices += drawn
+        made.curves += lined
+        if not (drawn or lined):
+            found.left.setdefault(name, "nothing in it")
+    return made
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Which dimensions go where; ``rows`` is empty for a curve, whose lines are its pages."""
+
+    rows: str
+    columns: str
+    pages: tuple[str, ...]
+
+
+def _cuts(source: Source, name: str) -> Iterator[tuple[str | None, xr.DataArray]]:
+    """Trace by trace, averaged over repeats, without dimensions of one label."""
+    for trace, values in each_trace(source, source.data[name]):
+        yield trace, _mean(values).astype(np.float64).load()
+
+
+def _mean(values: xr.DataArray) -> xr.DataArray:
+    repeats = [dim for dim in values.dims if dim in REPEATS]
+    if not repeats:
+        return values
+    over = " and ".join(f"{values.sizes[dim]} {str(dim).replace('_', ' ')}s" for dim in repeats)
+    return values.mean(repeats, keep_attrs=True).assign_attrs(long_name=f"{title_of(values)}, mean over {over}")
+
+
+def _cut_pairs(values: xr.DataArray) -> list[xr.DataArray]:
+    """Both cuts of a comparison of all with all; anything else as it is."""
+    if not set(values.dims) >= _PAIRS:
+        return [_squeezed(values)]
+    cuts = []
+    for fixed, free in (("step", "layer"), ("layer", "step")):
+        same = xr.DataArray(np.arange(values.sizes[fixed]), dims=fixed)
+        cut = values.isel({f"{fixed}_b": same}).drop_vars(f"{fixed}_b", errors="ignore")
+        words = f"{title_of(values)}: {free} by {free} at each {fixed}"
+        cuts.append(_squeezed(cut.assign_attrs(long_name=words)))
+    return cuts
+
+
+def _squeezed(values: xr.DataArray) -> xr.DataArray:
+    """Dimensions of one label go, but what they fix stays in the title."""
+    single = [str(dim) for dim in values.dims if values.sizes[dim] == 1]
+    if len(single) == values.ndim:
+        single = single[1:]
+    fixed = [text for dim in single if dim in values.coords for text in label_texts(values, dim)]
+    title = ", ".join([title_of(values), *fixed])
+    return values.isel(dict.fromkeys(single, 0)).assign_attrs(long_name=title)
+
+
+def _layout(values: xr.DataArray) -> _Layout | str:
+    places = [dim for dim in PLACES if dim in values.dims]
+    rest = [str(dim) for dim in values.dims if dim not in places]
+    if len(places) < 2:
+        x = places[0] if places else max(rest, key=lambda dim: values.sizes[dim])
+        lines = tuple(dim for dim in rest if dim != x)
+        if prod(values.sizes[dim] for dim in lines) <= _LINES:
+            return _Layout("", x, lines)
+        places, rest = [max(lines, key=lambda dim: values.sizes[dim]), x], list(lines)
+        rest.remove(places[0])
+    rows, columns = _sides(places)
+    pages = tuple(dim for dim in [*rest, *places] if dim not in (rows, columns))
+    count = prod(values.sizes[dim] for dim in pages)
+    if count > _PAGES:
+        return f"{' x '.join(f'{values.sizes[dim]} {dim}' for dim in pages)} are more than {_PAGES} pages"
+    return _Layout(rows, columns, pages)
+
+
+def _sides(places: Sequence[str]) -> tuple[str, str]:
+    """A dimension and its second, or what is done and what is observed, face each other."""
+    if "observed" in places:
+        return next(dim for dim in places if dim != "observed"), "observed"
+    pair = next((dim for dim in places if f"{dim}_b" in places), None)
+    return (pair, f"{pair}_b") if pair else (places[0], places[1])
+
+
+def _head(source: Source, name: str, trace: str | None, values: xr.DataArray) -> dict[str, Any]:
+    title, units = title_of(values), units_of(values)
+    return {"name": name, "result": source.name, "title": title, "units": units, "trace": trace}
+
+
+def _matrix(source: Source, name: str, trace: str | None, values: xr.DataArray, at: _Layout) -> dict[str, Any]:
+    paged, observed = sets_of(values, at.pages), at.columns == "observed"
+    pages = {"dim": ", ".join(at.pages), "values": _page_labels(values, at.pages)} if at.pages else None
+    return {
+        **_head(source, name, trace, values),
+        "pages": pages,
+        **({"page_sets": paged} if paged else {}),
+        "rows": axis_of(values, at.rows),
+        "columns": axis_of(values, at.columns),
+        "row_sets": {} if observed and at.rows == "step" else sets_of(values, [at.rows]),
+        "column_sets": sets_of(values, [at.columns]),
+        "warnings": [str(text) for text in source.data.attrs.get("warnings", ())],
+    }
+
+
+def _page_labels(values: xr.DataArray, pages: Sequence[str]) -> list[Any]:
+    if len(pages) == 1:
+        return labels_of(values, pages[0])
+    return _combined([label_texts(values, dim) for dim in pages])
+
+
+def _combined(texts: Sequence[Sequence[str]]) -> list[str]:
+    combined = [""]
+    for own in texts:
+        combined = [f"{head}, {text}" if head else text for head in combined for text in own]
+    return combined
+
+
+def _packed(made: Sequence[tuple[dict[str, Any], xr.DataArray, _Layout]], blobs: Blobs) -> list[dict[str, Any]]:
+    """All matrices of one variable have one colour scale."""
+    known = [values.values[np.isfinite(values.values)] for _, values, _ in made]
+    low, high = (min(map(np.min, known)), max(map(np.max, known))) if known else (0.0, 0.0)
+    diverging = bool(low < -_DIVERGING * abs(high))
+    low, high = (-max(-low, high), max(-low, high)) if diverging else (low, high)
+    for matrix, values, at in made:
+        ordered_PRC = values.transpose(*at.pages, at.rows, at.columns).values
+        ordered_PRC = ordered_PRC.reshape(-1, *ordered_PRC.shape[len(at.pages) :])
+        matrix["data"] = pack_array(ordered_PRC, blobs).array
+        matrix |= {"range": [float(low), float(high)], "diverging": diverging}
+    return [matrix for matrix, _, _ in made]
+
+
+def _curve(source: Source, name: str, trace: str | None, values: xr.DataArray, at: _Layout) -> dict[str, Any]:
+    mates = {what: _mate(source, mate, trace) for what, mate in mates_of(source.data, name).items()}
+    control = mates.pop("control", None)
+    lines = _lines(values, mates, at, "")
+    if control is not None and at.columns in control.dims:
+        own = _Layout("", at.columns, tuple(dim for dim in at.pages if dim in control.dims))
+        lines += _lines(control, {}, own, "control")
+    return {
+        **_head(source, name, trace, values),
+        "x": axis_of(values, at.columns),
+        "lines": [line for line in lines if any(value is not None for value in line["y"])],
+        "floors": _floors(source, name, values),
+    }
+
+
+def _mate(source: Source, name: str, trace: str | None) -> xr.DataArray:
+    """What stands beside a variable, cut as it was cut."""
+    return _squeezed(next(one for own, one in _cuts(source, name) if own in (trace, None)))
+
+
+def _lines(values: xr.DataArray, ends: dict[str, xr.DataArray], at: _Layout, control: str) -> list[dict[str, Any]]:
+    labels = _combined([label_texts(values, dim) for dim in at.pages])
+    tables = {what: _table(one, at) for what, one in {"y": values, **ends}.items()}
+    return [
+        {
+            "label": ", ".join(filter(None, (control, label))),
+            **{what: _numbers(tables[what][row]) if what in tables else None for what in ("y", "low", "high")},
+        }
+        for row, label in enumerate(labels)
+    ]
+
+
+def _table(values: xr.DataArray, at: _Layout) -> npt.NDArray[np.float64]:
+    return np.asarray(values.transpose(*at.pages, at.columns).values.reshape(-1, values.sizes[at.columns]))
+
+
+def _numbers(values: npt.NDArray[np.float64]) -> list[float | None]:
+    return [float(f"{value:.{_DIGITS}g}") if np.isfinite(value) else None for value in values.tolist()]
+
+
+def _floors(source: Source, name: str, values: xr.DataArray) -> list[dict[str, Any]]:
+    """Single numbers of the same quantity, and what a video scores in which nothing happens."""
+    quantity, data = source.data[name].attrs.get("long_name"), source.data
+    floors = []
+    for other in sorted(map(str, data.data_vars)):
+        own = data[other]
+        alike = quantity and own.attrs.get("long_name") == quantity and not own.dims
+        if not other.endswith(("_low", "_high")) and (alike or (other == "floor" and name.startswith("score"))):
+            found = float(_mean(own).values) if set(own.dims) <= set(REPEATS) else np.nan
+            floors += (
+                [{"label": other.removesuffix("_mean").replace("_", " "), "y": found}] if np.isfinite(found) else []
+            )
+    return floors

@@ -1,0 +1,114 @@
+"""Write a report to its place: only where nothing lies, or an earlier report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from dit_lens.report.errors import BadReportPath, ReportExists
+from dit_lens.report.make import CAP, Report, make_report
+from dit_lens.report.sources import Given
+
+__all__ = ["check_report_path", "write_report"]
+
+_MARK = b'<meta name="generator" content="dit-lens report">'
+_LOOKED_AT = 4096
+
+
+def write_report(
+    results: Sequence[Given] | Given,
+    path: str | Path,
+    *,
+    store: str | Path | None = None,
+    cap: str | int = CAP,
+    decode: bool = True,
+) -> Report:
+    """Write one self-contained page about results; it opens from disk, and asks no network for anything.
+
+    Parameters
+    ----------
+    results : path or xarray.Dataset, or a sequence of them
+        Saved results of any probes.
+    path : str or pathlib.Path
+        The page, such as ``report.html``; an earlier report there is replaced.
+    store : str or pathlib.Path, optional
+        The store that the results were made from: for manifests, frames and edits.
+    cap : str or int
+        Bytes that the page may take; what does not fit is dropped, and the page says what.
+    decode : bool
+        Decode the last latents of a store without videos, if nothing else shows the frames.
+
+    Returns
+    -------
+    Report
+        What was written.
+
+    Raises
+    ------
+    ReportExists, BadReportPath
+        If the page cannot be written there; nothing was read then.
+    ReportError, NotAResult, NotAStore
+        As ``make_report``.
+
+    Examples
+    --------
+    >>> from dit_lens.probing import analyze
+    >>> from dit_lens.testing import synthetic_store
+    >>> folder = getfixture("tmp_path")
+    >>> energy = analyze(synthetic_store(folder / "a.zarr", ["block.out:energy"]), "energy")
+    >>> report = write_report(energy, folder / "report.html")
+    >>> sorted({one["name"] for one in report.payload["maps"]})
+    ['energy', 'robust']
+    """
+    path = Path(path)
+    check_report_path(path)
+    listed = results if isinstance(results, (list, tuple)) else [results]
+    report = make_report(listed, store=store, cap=cap, decode=decode, out=path)  # type: ignore[arg-type]
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        fresh.write_text(report.html, encoding="utf-8", newline="\n")
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+    return report
+
+
+def check_report_path(path: str | Path) -> None:
+    """Refuse a path at which no report can be written, or at which something else lies.
+
+    Raises
+    ------
+    ReportExists, BadReportPath
+
+    Examples
+    --------
+    >>> folder = getfixture("tmp_path")
+    >>> check_report_path(folder / "report.html")
+    >>> check_report_path(folder / "none" / "report.html")
+    Traceback (most recent call last):
+    ...
+    dit_lens.report.errors.BadReportPath: the report cannot be written to '...report.html'; got a folder ...
+    """
+    path = Path(path)
+    if os.path.lexists(path):
+        if not (path.is_file() and _is_report(path)):
+            raise ReportExists(
+                f"the report cannot be written to '{path}'; got something that is no report, allowed a free path or an "
+                f"earlier report; choose another path"
+            )
+    elif not path.parent.is_dir():
+        raise BadReportPath(
+            f"the report cannot be written to '{path}'; got a folder that is not there, allowed one that is; make it, "
+            f"or choose another path"
+        )
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise BadReportPath(
+            f"the report cannot be written to '{path}'; got a folder that may not be written, allowed one that may; "
+            f"choose another path"
+        )
+
+
+def _is_report(path: Path) -> bool:
+    with path.open("rb") as file:
+        return _MARK in file.read(_LOOKED_AT)

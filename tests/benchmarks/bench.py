@@ -20,6 +20,7 @@ os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 import bench_kernel
+import bench_report
 import bench_similarity
 import bench_store
 import bench_tracing
@@ -58,7 +59,19 @@ def store(folder: Path, quick: bool) -> tuple[Any, str]:
     return lines.splitlines(), lines
 
 
-PARTS: dict[str, Part] = {"kernel": kernel, "similarity": similarity, "tracing": tracing, "store": store}
+def report(folder: Path, quick: bool) -> tuple[Any, str]:
+    """Opening and drawing the page of a report."""
+    sections = bench_report.measure(folder, quick)
+    return sections, bench_report.table(sections)
+
+
+PARTS: dict[str, Part] = {
+    "kernel": kernel,
+    "similarity": similarity,
+    "tracing": tracing,
+    "store": store,
+    "report": report,
+}
 
 
 def main() -> None:

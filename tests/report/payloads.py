@@ -71,10 +71,15 @@ class Subject:
 def steps_of(count: int) -> list[Json]:
     """A shifted schedule; the expert switches at two fifths."""
     plain = np.linspace(1, 1 / count, count)
-    sigmas = 5 * plain / (1 + 4 * plain)
+    sigmas = 4.9 * plain / (1 + 3.9 * plain)
     switch = count * 2 // 5
     return [
-        {"step": at, "sigma": float(sigma), "timestep": float(1000 * sigma), "expert": f"transformer{'_2' * (at >= switch)}"}
+        {
+            "step": at,
+            "sigma": float(sigma),
+            "timestep": float(1000 * sigma),
+            "expert": f"transformer{'_2' * (at >= switch)}",
+        }
         for at, sigma in enumerate(sigmas)
     ]
 
@@ -180,7 +185,9 @@ def subject() -> Subject:
     values = {(trace, "energy"): energy(rng, steps, LAYERS, FRAMES, SIDE, SIDE) for trace, steps in TRACES.items()}
     for trace, steps in TRACES.items():
         whole = values[trace, "energy"]
-        values[trace, "robust"] = (whole - np.nanmean(whole)) / np.nanstd(whole) + 0.01 * rng.random((2, steps, 1, 1, 1, 1))
+        values[trace, "robust"] = (whole - np.nanmean(whole)) / np.nanstd(whole) + 0.01 * rng.random(
+            (2, steps, 1, 1, 1, 1)
+        )
     limits = {name: _limits([values[trace, name] for trace in TRACES]) for name in ("energy", "robust")}
     maps = [map_of(blobs, trace, name, array, limits[name]) for (trace, name), array in values.items()]
     matrices, arrays = matrices_of(blobs, rng)

@@ -14,7 +14,7 @@ function labelled(name, field, ...more) {
 }
 
 /* A select over [value, words] pairs; `choices` is asked again whenever one of `keys` changes. */
-export function select(view, name, keys, { choices, chosen, choose }) {
+function select(view, name, keys, { choices, chosen, choose }) {
   const field = make("select");
   const element = labelled(name, field);
   field.addEventListener("change", () => choose(choices()[field.selectedIndex][0]));
@@ -40,12 +40,12 @@ function slider(view, dim) {
   const element = labelled(dim, field, words, track);
   words.htmlFor = field.id;
   field.addEventListener("input", () => view.set({ [dim]: view.axes[dim][Number(field.value)] }));
-  view.on(["trace", "map"], (now) => {
+  view.on(["trace", "with", "map"], () => {
     const values = view.axes[dim];
     field.max = values.length - 1;
     field.disabled = values.length < 2;
     element.hidden = values.length === 1 && values[0] === null;
-    track.replaceChildren(field, strip(view.payload, now.trace, dim, values));
+    track.replaceChildren(field, strip(view.runs, dim, values));
   });
   view.on(["trace", "map", dim], (now) => {
     field.value = view.axes[dim].indexOf(now[dim]);
@@ -69,7 +69,11 @@ function opacity(view) {
     field.value = Math.round(100 * now.opacity);
     words.textContent = `${field.value} %`;
   });
-  return labelled("heat map opacity", field, words);
+  const element = labelled("heat map opacity", field, words);
+  view.on(["trace"], (now) => {
+    element.hidden = pictures(view.payload, now.trace).length < 2;
+  });
+  return element;
 }
 
 function ownScale(view) {

@@ -69,11 +69,11 @@ class Plot {
   }
 
   edits() {
-    if (this.curve.trace === null) return [];
-    return marks(this.run, this.curve.x.dim, this.curve.x.values).map(({ edit, first, last }) => {
+    const runs = [this.view.run(this.curve.trace)].filter(Boolean);
+    return marks(runs, this.curve.x.dim, this.curve.x.values).map(({ words, first, last }) => {
       const [from, to] = [this.x(first) - 2, this.x(last) + 2];
       const size = { x: from, y: EDGE.top, width: to - from, height: this.bottom - EDGE.top };
-      return draw("rect", { class: "edit", ...size }, draw("title", {}, `edit: ${edit.text}`));
+      return draw("rect", { class: "edit", ...size }, draw("title", {}, words));
     });
   }
 
@@ -124,7 +124,8 @@ function key(curve) {
     const stroke = draw("line", { class: "floor", x1: 0, x2: 22, y1: 5, y2: 5 });
     return make("li", {}, draw("svg", { width: 22, height: 10, "aria-hidden": "true" }, stroke), said(`${label}: ${short(y)}`, "span"));
   });
-  return make("ul", { class: "key" }, ...lines, ...floors);
+  const named = floors.length > 0 || curve.lines.some((line) => line.label);
+  return named ? make("ul", { class: "key" }, ...lines, ...floors) : null;
 }
 
 function reading(plot, at) {
@@ -172,5 +173,5 @@ export function curveFigure(view, curve, caption) {
     if (PLACES.includes(curve.x.dim)) view.set({ [curve.x.dim]: curve.x.values[plot.under(event, holder)] });
   });
   view.on(PLACES, (now) => plot.follow(now));
-  return make("figure", { class: "curve" }, caption, key(curve), holder, axis, spoken, details(() => plot));
+  return make("figure", { class: "curve" }, ...[caption, key(curve), holder].filter(Boolean), axis, spoken, details(() => plot));
 }

@@ -9,7 +9,7 @@ async function gunzip(bytes) {
 }
 
 /* A quantised array. */
-export class Field {
+class Field {
   constructor(spec, codes) {
     this.spec = spec;
     this.codes = codes;
@@ -64,7 +64,7 @@ export class Source {
 }
 
 /* Pictures of one size in one image. */
-export class Sheet {
+class Sheet {
   constructor(spec, bitmap) {
     this.spec = spec;
     this.bitmap = bitmap;

@@ -33,8 +33,8 @@ def render(payload: Mapping[str, Any], blobs: Sequence[bytes], *, files: Sequenc
     blobs : Sequence of bytes
         Arrays under gzip, images as files.
     files : Sequence of str, optional
-        Where the blobs are instead, relative to the page: one name for each. Such a page needs a server, since a browser
-        reads no file beside one that was opened from disk.
+        Where the blobs are instead, relative to the page: one name for each. Such a page needs a server, since a
+        browser reads no file beside one that was opened from disk.
 
     Returns
     -------

@@ -26,12 +26,14 @@ function manifest(runs) {
 export function facts(view) {
   const holder = make("div", { class: "scroll" });
   const hint = make("p", { class: "hint" }, "Rows that differ are marked.");
+  const element = make("section", { class: "facts" }, make("h2", {}, "Manifest"), hint, holder);
   view.on(["trace", "with"], (now) => {
     const runs = [now.trace, now.with].filter((trace) => trace !== null).map((trace) => view.run(trace));
     holder.replaceChildren(manifest(runs));
     hint.hidden = runs.length < 2;
+    element.hidden = runs.every((run) => !run.words.length && !run.edits.length);
   });
-  return make("section", { class: "facts" }, make("h2", {}, "Manifest"), hint, holder);
+  return element;
 }
 
 /* What each result is: its probe, parameters, captures. */

@@ -3,12 +3,12 @@
 
 import { withSteps } from "./axes.js";
 import { cellUnder, make, said } from "./dom.js";
-import { markCell, ruled } from "./ruler.js";
+import { gaps, markCell, ruled } from "./ruler.js";
 import { filmKey } from "./pictures.js";
 import { address } from "./words.js";
 
-const PICTURE_PX = [36, 96];
-const FILM_PX = 960;
+const PICTURE_PX = [36, 72];
+const FILM_PX = [960, 1200];
 
 async function paintAll(canvas, source, film) {
   const sheet = await source.sheet(film.images);
@@ -23,14 +23,16 @@ async function paintAll(canvas, source, film) {
 
 function sizeOf(film) {
   const { width, height } = film.images;
-  const tile = Math.max(PICTURE_PX[0], Math.min(PICTURE_PX[1], FILM_PX / film.frames.length));
+  const fits = Math.min(FILM_PX[0] / film.frames.length, ((FILM_PX[1] / film.steps.length) * width) / height);
+  const tile = Math.max(PICTURE_PX[0], Math.min(PICTURE_PX[1], fits));
   return [tile * film.frames.length, Math.max(16, (tile * height) / width) * film.steps.length];
 }
 
 export async function filmFigure(view, source, film, caption) {
   const [canvas, mark] = [make("canvas", { class: film.images.width >= PICTURE_PX[1] ? "smooth" : "" }), make("span", { class: "mark" })];
-  const box = make("div", { class: "box", role: "img", "aria-label": `${film.title}: steps by frames` }, canvas, mark);
   const [rows, columns] = [film.steps.length, film.frames.length];
+  const lines = gaps(columns, rows, "calc(100% - 1px)", "calc(100% - 1px)");
+  const box = make("div", { class: "box", role: "img", "aria-label": `${film.title}: steps by frames` }, canvas, lines, mark);
   const reading = make("output", { class: "readout" }, "Point at a picture to read its address.");
   const run = view.run(film.trace);
   const at = (event) => {
@@ -44,9 +46,13 @@ export async function filmFigure(view, source, film, caption) {
   });
   await paintAll(canvas, source, film);
   const size = sizeOf(film);
-  box.style.height = `${size[1]}px`;
+  box.style.aspectRatio = `${size[0]} / ${size[1]}`;
   const steps = withSteps(run, { dim: "step", values: film.steps });
-  const plot = ruled({ run, rows: steps, columns: { dim: "frame", values: film.frames }, box, size });
-  view.on(["step", "frame"], (now) => markCell(mark, film.steps.indexOf(now.step), film.frames.indexOf(now.frame), rows, columns));
+  const frames = { dim: "frame", values: film.frames };
+  const plot = ruled({ runs: [run].filter(Boolean), rows: steps, columns: frames, box, size, least: PICTURE_PX[0] * columns });
+  view.on(["step", "frame"], (now) => {
+    const row = film.steps.indexOf(now.step);
+    markCell(mark, row, row < 0 ? -1 : film.frames.indexOf(now.frame), rows, columns);
+  });
   return make("figure", { class: "film" }, caption, make("div", { class: "scroll" }, plot), reading);
 }

@@ -7,7 +7,7 @@ import { mapOf } from "./view.js";
 const NAMES = ["branch", "step", "layer", "frame"];
 
 /* What two maps must share before their difference means anything; the reason in words if they do not. */
-export function whyNot(a, b, runA, runB) {
+function whyNot(a, b, runA, runB) {
   if (!b) return "the other trace has no such map";
   for (const [at, axis] of a.axes.entries()) {
     if (JSON.stringify(axis.values) !== JSON.stringify(b.axes[at].values)) {
@@ -59,14 +59,22 @@ class Grid {
 
   /* Paint one plane into `pixels`, which is `width` wide, with its corner at (left, top). */
   paint(pixels, width, left, top, index, own = false) {
-    const range = own ? this.ownRange(index) : this.range;
+    const pixel = own ? this.ownPixels(this.ownRange(index)) : this.pixels();
     let at = this.start(index);
     for (let row = 0; row < this.rows; row += 1) {
       const line = (top + row) * width + left;
-      for (let column = 0; column < this.columns; column += 1, at += 1) {
-        pixels[line + column] = own ? colour(this.value(at), range, this.table) : this.pixel(at);
-      }
+      for (let column = 0; column < this.columns; column += 1, at += 1) pixels[line + column] = pixel(at);
     }
+  }
+
+  /* The pixel of an entry, on the scale of one plane. */
+  ownPixels(range) {
+    return (at) => colour(this.value(at), range, this.table);
+  }
+
+  /* The pixel of an entry, on the scale of all. */
+  pixels() {
+    return this.ownPixels(this.range);
   }
 }
 
@@ -81,8 +89,10 @@ class MapGrid extends Grid {
     return this.field.decode(this.field.codes[at]);
   }
 
-  pixel(at) {
-    return this.colours[this.field.codes[at]];
+  /* A look-up, and no more: a contact sheet of a large model has a million of them. */
+  pixels() {
+    const { colours, field: { codes } } = this;
+    return (at) => colours[codes[at]];
   }
 
   around(range) {
@@ -105,10 +115,6 @@ class Difference extends Grid {
 
   value(at) {
     return this.b.value(at) - this.a.value(at);
-  }
-
-  pixel(at) {
-    return colour(this.value(at), this.range, DIVERGING);
   }
 
   around([low, high]) {

@@ -7,7 +7,7 @@ const NUMBERS = ["step", "layer", "frame", "y", "x"];
 const NUMBER = /^-?\d{1,9}$/;
 const PAUSE_MS = 200;
 
-export function toHash(now) {
+function toHash(now) {
   const parts = new URLSearchParams();
   for (const key of [...WORDS, ...NUMBERS]) {
     const plain = key === "scale" && now[key] === "fixed";
@@ -16,7 +16,7 @@ export function toHash(now) {
   return `#${parts}`;
 }
 
-export function fromHash(hash) {
+function fromHash(hash) {
   const parts = new URLSearchParams(hash.slice(1));
   const words = WORDS.filter((key) => parts.has(key)).map((key) => [key, parts.get(key)]);
   const numbers = NUMBERS.filter((key) => NUMBER.test(parts.get(key) ?? "")).map((key) => [key, Number(parts.get(key))]);

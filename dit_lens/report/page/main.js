@@ -13,7 +13,7 @@ import { help, listenToKeys } from "./keys.js";
 import { matrixFigure } from "./matrix.js";
 import { readout } from "./readout.js";
 import { scales } from "./scale.js";
-import { contactSheet } from "./sheet.js";
+import { contactSheets } from "./sheet.js";
 import { stage } from "./stage.js";
 import { View } from "./view.js";
 
@@ -82,8 +82,11 @@ function galleries(view, source) {
 function top(view, source) {
   const { maps, films, runs } = view.payload;
   const seen = maps.length + films.length > 0 || runs.some((run) => run.frames);
-  const shown = seen ? [stage(view, source), readout(view), scales(view)] : [];
-  return make("section", { class: "top", "aria-label": "stage and controls" }, make("div", { class: "look" }, ...shown), controls(view));
+  const shown = seen ? [make("div", { class: "main" }, stage(view, source), readout(view), scales(view))] : [];
+  const sheet = maps.length ? [contactSheets(view)] : [];
+  const look = make("div", { class: "look" }, ...shown, ...sheet);
+  view.on(["with"], (now) => look.classList.toggle("compared", now.with !== null));
+  return make("section", { class: "top", "aria-label": "stage and controls" }, look, controls(view));
 }
 
 /* Load the values of the view's map, now and whenever another map or trace is chosen. */
@@ -109,8 +112,7 @@ export async function mount(element, payload, blobs, { page = false } = {}) {
   element.classList.add("dit-lens");
   const stops = page ? [followHash(view)] : [];
   loading(view, source, element);
-  const sheet = payload.maps.length ? make("section", {}, make("h2", {}, "Contact sheet"), contactSheet(view)) : null;
-  element.replaceChildren(...[header(element, payload, dialog), top(view, source), sheet, dialog].filter(Boolean));
+  element.replaceChildren(header(element, payload, dialog), top(view, source), dialog);
   stops.push(listenToKeys(page ? document : element, view, dialog));
   await shownFirst();
   const about = [payload.runs.length ? facts(view) : null, results(payload), notes(payload)].filter(Boolean);

@@ -11,8 +11,8 @@ import { colourBar } from "./scale.js";
 import { PLACES } from "./view.js";
 import { dimWords, entryWords, number } from "./words.js";
 
-const CELL_PX = [4, 24];
-const MATRIX_PX = 480;
+const CELL_PX = { across: [4, 32], down: [4, 24] };
+const MATRIX_PX = { across: 320, down: 440 };
 const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
 /* What a cell asks of the stage: only what it knows. */
@@ -27,6 +27,7 @@ class Shown {
     Object.assign(this, { view, matrix, field, page: 0, cell: [0, 0] });
     const steps = [matrix.rows, matrix.columns].filter((axis) => axis.dim === "step").flatMap((axis) => axis.values);
     this.run = runOf(payload, matrix.trace, steps);
+    this.edited = [view.run(matrix.trace)].filter(Boolean);
     this.down = withSteps(this.run, matrix.rows, matrix.row_sets);
     this.across = withSteps(this.run, matrix.columns, matrix.column_sets);
     [this.rows, this.columns] = [matrix.rows.values.length, matrix.columns.values.length];
@@ -100,7 +101,7 @@ class Shown {
 
   pageWords(page) {
     const { dim, values } = this.matrix.pages;
-    return typeof values[page] === "number" ? dimWords(this.run, dim, values[page]) : `${dim}: ${values[page]}`;
+    return dim.includes(",") ? values[page] : dimWords(this.run, dim, values[page]);
   }
 
   go(cell) {
@@ -166,11 +167,18 @@ class Shown {
     return element;
   }
 
+  /* On a wide screen, in pixels; a square matrix has square cells. */
+  size() {
+    const cell = (way, count) => Math.max(CELL_PX[way][0], Math.min(CELL_PX[way][1], Math.floor(MATRIX_PX[way] / count)));
+    const down = cell("down", this.rows);
+    const across = this.rows === this.columns ? down : cell("across", this.columns);
+    return [across * this.columns, down * this.rows];
+  }
+
   plot() {
-        const cell = Math.max(CELL_PX[0], Math.min(CELL_PX[1], Math.floor(MATRIX_PX / Math.max(this.rows, this.columns))));
-    const [box, size] = [this.box(), [cell * this.columns, cell * this.rows]];
+        const [box, size] = [this.box(), this.size()];
     box.style.height = `${size[1]}px`;
-    return ruled({ run: this.run, rows: this.down, columns: this.across, box, size });
+    return ruled({ runs: this.edited, rows: this.down, columns: this.across, box, size });
   }
 }
 

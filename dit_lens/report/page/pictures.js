@@ -17,12 +17,17 @@ export function pictures(payload, trace) {
   return [...final, ...films.map((film) => [filmKey(payload, film), `${film.title}, at the step`]), ["none", "none"]];
 }
 
+function finalFrame(images, frame) {
+  if (frame >= images.count) return { images: null, words: `the final video has no picture of frame ${frame}` };
+  return { images, which: frame, words: `final video, frame ${frame}` };
+}
+
 /* Which picture stands under the heat map: its sprite sheet, its number there, and what it is. */
 export function pictureAt(view, trace) {
   const { payload, now } = view;
   const run = view.run(trace);
   const key = pictures(payload, trace).some(([known]) => known === now.picture) ? now.picture : "none";
-  if (key === "final") return { images: run.frames, which: now.frame ?? 0, words: `final video, frame ${now.frame ?? 0}` };
+  if (key === "final") return finalFrame(run.frames, now.frame ?? 0);
   const film = payload.films.find((one) => one.trace === trace && key === filmKey(payload, one));
   const [row, column] = [film?.steps.indexOf(now.step) ?? -1, film?.frames.indexOf(now.frame ?? film.frames[0]) ?? -1];
   if (!film) return { images: null, words: "no picture" };

@@ -5,6 +5,7 @@ import { make } from "./dom.js";
 import { short } from "./words.js";
 
 const FIXED = "one scale for all panels, steps and traces";
+const BETWEEN = "one scale for all panels and steps";
 const OWN = "every panel on its own scale, from its least to its largest value: colours of two panels cannot be compared";
 
 /* A bar that `show` fills: ends are numbers, or words where every panel has its own. */
@@ -13,10 +14,10 @@ export function colourBar() {
   const [low, high] = [make("span", { class: "low" }), make("span", { class: "high" })];
   const words = make("span", { class: "words said" });
   const element = make("div", { class: "bar" }, words, make("div", { class: "ramp" }, low, canvas, high));
-  const show = ({ name, units, range, table, own }) => {
+  const show = ({ name, units, range, table, own, fixed = FIXED }) => {
     paintScale(canvas, table);
     [low.textContent, high.textContent] = own ? ["least", "largest"] : range.map(short);
-    words.textContent = `${name}${units ? ` (${units})` : ""} – ${own ? OWN : FIXED}`;
+    words.textContent = `${name}${units ? ` (${units})` : ""} – ${own ? OWN : fixed}`;
   };
   return { element, show };
 }
@@ -32,7 +33,7 @@ export function scales(view) {
     difference.element.hidden = !grids?.difference;
     const say = (grid, name) => ({ name, units: grid.map.units, range: grid.range, table: grid.table, own });
     if (grids?.a) map.show(say(grids.a, grids.a.map.title));
-    if (grids?.difference) difference.show(say(grids.difference, "difference"));
+    if (grids?.difference) difference.show({ ...say(grids.difference, "difference"), fixed: BETWEEN });
   });
   return make("div", { class: "scales" }, map.element, difference.element, view.payload.maps.length ? missing : null);
 }

@@ -1,30 +1,28 @@
 /* The contact sheet: every layer by every frame, at the step and branch of the stage, on the colours of the stage. It is
    one canvas with a pixel for each token and a gap between the panels. */
 
-import { runOf } from "./axes.js";
-import { cellUnder, make } from "./dom.js";
+import { cellUnder, make, percent, said } from "./dom.js";
 import { gridKey } from "./grids.js";
-import { touches } from "./edits.js";
-import { select } from "./controls.js";
-import { markCell, ruled } from "./ruler.js";
+import { editsAt } from "./edits.js";
+import { gaps, markCell, ruled } from "./ruler.js";
 
 const PANEL_PX = [34, 92];
-const SHEET_PX = 1000;
-const GRIDS = { first: "a", second: "b", difference: "difference" };
+const SHEET_PX = [1000, 520];
 
-function gridOf(view) {
-  return view.grids?.[GRIDS[view.now.sheet]] ?? view.grids?.a ?? null;
+/* How large a panel is on the screen: the whole sheet fits, unless the panels would become too small to read. */
+function tileSize({ axes, rows, columns }) {
+  const fits = Math.min(SHEET_PX[0] / axes.frame.length, ((SHEET_PX[1] / axes.layer.length) * columns) / rows);
+  const width = Math.max(PANEL_PX[0], Math.min(PANEL_PX[1], fits));
+  return [width, Math.max(16, Math.min(2 * width, (width * rows) / columns))];
 }
 
-/* How large a panel is on the screen. */
-function tileSize(grid) {
-  const width = Math.max(PANEL_PX[0], Math.min(PANEL_PX[1], SHEET_PX / grid.axes.frame.length));
-  const height = Math.max(16, Math.min(2 * width, (width * grid.rows) / grid.columns));
-  return [width, height];
-}
+const gapOf = (grid) => Math.max(1, Math.round(Math.min(grid.rows, grid.columns) / 12));
+
+/* The share of its place that a panel fills, down and across. */
+const filled = (grid) => [grid.rows, grid.columns].map((count) => count / (count + gapOf(grid)));
 
 function paint(canvas, held, grid, now) {
-  const gap = Math.max(1, Math.round(Math.min(grid.rows, grid.columns) / 12));
+  const gap = gapOf(grid);
   const { layer, frame } = grid.axes;
   const [width, height] = [frame.length * (grid.columns + gap), layer.length * (grid.rows + gap)];
   if (canvas.width !== width || canvas.height !== height || !held.image) {
@@ -43,51 +41,56 @@ function paint(canvas, held, grid, now) {
   canvas.getContext("2d").putImageData(held.image, 0, 0);
 }
 
-function editWords(view) {
-  const { branch, step } = view.now;
-  const made = view.run(view.now.trace)?.edits.filter((edit) => touches(edit, { branch, step })) ?? [];
-  return made.length ? `Edited at this step: ${made.map((edit) => edit.text).join("; ")}` : "";
-}
-
 /* Everything but the pixels, which is the same at every step. */
-function lay(view, canvas, mark, grid) {
-  const box = make("div", { class: "box", role: "img", "aria-label": "contact sheet, layers by frames" }, canvas, mark);
+function lay(view, canvas, mark, grid, runs) {
   const [rows, columns] = ["layer", "frame"].map((dim) => ({ dim, values: grid.axes[dim], labels: null }));
+  const [down, across] = filled(grid).map(percent);
+  const lines = gaps(columns.values.length, rows.values.length, across, down);
+  const box = make("div", { class: "box", role: "img", "aria-label": "contact sheet, layers by frames" }, canvas, lines, mark);
   const [width, height] = tileSize(grid);
   const size = [width * columns.values.length, height * rows.values.length];
-  box.style.height = `${size[1]}px`;
+  box.style.aspectRatio = `${size[0]} / ${size[1]}`;
   box.addEventListener("click", (event) => {
     const cell = cellUnder(event, box, rows.values.length, columns.values.length);
     if (cell) view.set({ layer: rows.values[cell[0]], frame: columns.values[cell[1]] });
   });
-  const run = runOf(view.payload, view.now.trace);
-  return ruled({ run, rows, columns, box, size });
+  const least = Math.min(width, PANEL_PX[0]) * columns.values.length;
+  return ruled({ runs, rows, columns, box, size, least });
 }
 
-function chooser(view) {
-  const choices = () => (view.now.with === null ? [["first", ""]] : Object.keys(GRIDS).map((key) => [key, key]));
-  return select(view, "contact sheet of", ["with"], {
-    choices, chosen: (now) => now.sheet, choose: (sheet) => view.set({ sheet }),
-  });
-}
-
-export function contactSheet(view) {
+/* A sheet: `which` of the grids, of which runs, and what it is called. */
+function oneSheet(view, which, runsOf, nameOf) {
   const [canvas, mark, held] = [make("canvas"), make("span", { class: "mark" }), {}];
-  const [holder, edits] = [make("div", { class: "scroll" }), make("p", { class: "edited said" })];
-  view.on(["trace", "map", "with", "sheet", "grids"], (now) => {
-    const grid = gridOf(view);
-    if (grid && view.grids.key === gridKey(now)) holder.replaceChildren(lay(view, canvas, mark, grid));
+  const [holder, edits, title] = [make("div", { class: "scroll" }), make("p", { class: "edited said" }), make("h3")];
+  const element = make("div", { class: "sheet" }, title, holder, edits);
+  const shown = (now) => (view.grids?.key === gridKey(now) ? view.grids[which] : null);
+  view.on(["trace", "map", "with", "grids"], (now) => {
+    const grid = shown(now);
+    element.hidden = !grid;
+    if (!grid) return;
+    title.replaceChildren("Contact sheet ", make("span", { class: "of" }, ...nameOf(now)));
+    holder.replaceChildren(lay(view, canvas, mark, grid, runsOf(view.runs)));
   });
-  view.on(["trace", "map", "with", "sheet", "grids", "branch", "step", "scale"], (now) => {
-    const grid = gridOf(view);
-    if (grid && view.grids.key === gridKey(now)) paint(canvas, held, grid, now);
-    edits.textContent = editWords(view);
+  view.on(["trace", "map", "with", "grids", "branch", "step", "scale"], (now) => {
+    if (shown(now)) paint(canvas, held, shown(now), now);
+    const made = editsAt(runsOf(view.runs).filter(Boolean), { branch: now.branch, step: now.step });
+    edits.textContent = made ? `Edited at this step: ${made}` : "";
   });
-  view.on(["trace", "map", "with", "sheet", "grids", "layer", "frame"], (now) => {
-    const grid = gridOf(view);
+  view.on(["trace", "map", "with", "grids", "layer", "frame"], (now) => {
+    const grid = shown(now);
     if (!grid) return;
     const { layer, frame } = grid.axes;
-    markCell(mark, layer.indexOf(now.layer), frame.indexOf(now.frame), layer.length, frame.length);
+    markCell(mark, layer.indexOf(now.layer), frame.indexOf(now.frame), layer.length, frame.length, filled(grid));
   });
-  return make("div", { class: "sheet" }, chooser(view), holder, edits);
+  return element;
+}
+
+/* The sheet of the trace; with a second trace also its sheet, and that of the difference. */
+export function contactSheets(view) {
+  return make(
+    "div", { class: "sheets" },
+    oneSheet(view, "a", ([first]) => [first], (now) => [said(now.trace)]),
+    oneSheet(view, "b", ([, second]) => [second], (now) => [said(now.with)]),
+    oneSheet(view, "difference", (runs) => runs, (now) => [said(now.with), " − ", said(now.trace)]),
+  );
 }

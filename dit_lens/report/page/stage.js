@@ -4,6 +4,7 @@
 
 import { cellUnder, make, percent, said } from "./dom.js";
 import { gridKey } from "./grids.js";
+import { editsAt } from "./edits.js";
 import { pictureAt } from "./pictures.js";
 
 const SMOOTH = 200;
@@ -11,8 +12,9 @@ const SMOOTH = 200;
 async function paintPicture(view, source, panel, trace) {
   const { images, which, words } = pictureAt(view, trace);
   panel.caption.textContent = words;
-  panel.picture.hidden = images === null || which >= images.count;
-  if (panel.picture.hidden) return;
+  panel.picture.hidden = images === null;
+  showThrough(panel, view.now);
+  if (images === null) return;
   const wanted = (panel.wanted = (panel.wanted ?? 0) + 1);
   const sheet = await source.sheet(images);
   if (wanted !== panel.wanted) return;
@@ -20,6 +22,11 @@ async function paintPicture(view, source, panel, trace) {
   if (panel.picture.height !== images.height) panel.picture.height = images.height;
   panel.picture.classList.toggle("smooth", images.width >= SMOOTH);
   sheet.paint(panel.picture.getContext("2d"), which, 0, 0);
+}
+
+/* With nothing under it the heat map is opaque: hatching that shows through would look like missing values. */
+function showThrough(panel, now) {
+  panel.heat.style.opacity = panel.picture.hidden ? 1 : now.opacity;
 }
 
 function paintHeat(panel, grid, now) {
@@ -70,6 +77,12 @@ function shape(panel, images, grid) {
   panel.box.style.setProperty("--shape", String(width / height));
 }
 
+function editedHere(view, trace) {
+  const { branch, step, layer, frame } = view.now;
+  const made = editsAt([view.run(trace)], { branch, step, layer, frame });
+  return made ? [make("span", { class: "edited", title: made }, " edited here")] : [];
+}
+
 const LOOKS = ["trace", "with", "map", "branch", "step", "layer", "frame", "scale", "grids"];
 
 function tracePanel(view, source, which, name) {
@@ -79,15 +92,13 @@ function tracePanel(view, source, which, name) {
   view.on([...LOOKS, "picture"], (now) => {
     panel.element.hidden = trace() === null;
     if (panel.element.hidden) return;
-    panel.title.replaceChildren(said(trace()));
+    panel.title.replaceChildren(said(trace()), ...editedHere(view, trace()));
     paintPicture(view, source, panel, trace());
     if (view.grids?.key !== gridKey(now)) return;
     shape(panel, pictureAt(view, trace()).images, grid());
     paintHeat(panel, grid(), now);
   });
-  view.on(["opacity"], (now) => {
-    panel.heat.style.opacity = now.opacity;
-  });
+  view.on(["opacity"], (now) => showThrough(panel, now));
   view.on([...LOOKS, "y", "x"], (now) => placeCursor(panel, grid(), now));
   listen(panel, view, grid);
   return panel.element;
@@ -100,8 +111,8 @@ function differencePanel(view) {
     panel.element.hidden = now.with === null;
     if (panel.element.hidden || view.grids?.key !== gridKey(now)) return;
     const { why } = view.grids;
-    panel.title.textContent = "difference: second − first";
-    panel.caption.textContent = why === null ? "opaque, on a scale of its own, which is symmetric" : `No difference: ${why}.`;
+    panel.title.replaceChildren(said(now.with), " − ", said(now.trace));
+    panel.caption.textContent = why === null ? "the difference, opaque, on a symmetric scale of its own" : `No difference: ${why}.`;
     panel.box.hidden = why !== null;
     shape(panel, pictureAt(view, now.trace).images, grid());
     paintHeat(panel, grid(), now);
@@ -118,6 +129,5 @@ export function stage(view, source) {
     differencePanel(view),
   ];
   const element = make("div", { class: "stage", tabindex: "0", role: "group", "aria-label": "stage" }, ...panels);
-  view.on(["with"], (now) => element.classList.toggle("compared", now.with !== null));
   return element;
 }

@@ -4,17 +4,18 @@
 
 import { draw, make, percent, said } from "./dom.js";
 import { marks } from "./edits.js";
-import { runOf, switches, withSteps } from "./axes.js";
+import { switches, withSteps } from "./axes.js";
 
 const LANE_PX = 24;
+const LANE_WIDTH = 320; // about what it is on a screen, so that stretching does not change the line
 
 const share = (at, count) => (count > 1 ? at / (count - 1) : 0.5);
 
 function sigmaLine({ sigmas }) {
   if (sigmas.some((sigma) => sigma === null) || sigmas.length < 2) return null;
   const top = Math.max(...sigmas, 1e-9);
-  const points = sigmas.map((sigma, at) => `${at},${(LANE_PX * (1 - sigma / top)).toFixed(2)}`).join(" ");
-  const box = `0 0 ${sigmas.length - 1} ${LANE_PX}`;
+  const points = sigmas.map((sigma, at) => `${LANE_WIDTH * share(at, sigmas.length)},${(LANE_PX * (1 - sigma / top)).toFixed(2)}`).join(" ");
+  const box = `0 0 ${LANE_WIDTH} ${LANE_PX}`;
   const line = draw("polyline", { points, class: "sigma" });
   return draw("svg", { viewBox: box, preserveAspectRatio: "none", "aria-hidden": "true" }, line);
 }
@@ -37,9 +38,9 @@ function expertNames(found, steps) {
 }
 
 /* Edits as bars, one row for each. */
-export function editBars(run, dim, values) {
-  return marks(run, dim, values).map(({ edit, first, last, row }) => {
-    const bar = make("span", { class: "edit", title: `edit: ${edit.text}` });
+function editBars(runs, dim, values) {
+  return marks(runs, dim, values).map(({ words, first, last, row }) => {
+    const bar = make("span", { class: "edit", title: words });
     const count = Math.max(1, values.length - 1);
     bar.style.left = percent(share(first, values.length));
     bar.style.width = percent((last - first) / count);
@@ -48,10 +49,10 @@ export function editBars(run, dim, values) {
   });
 }
 
-/* All that there is to see along one axis of a trace. */
-export function strip(payload, trace, dim, values) {
-  const run = runOf(payload, trace);
-  const bars = make("div", { class: "edits" }, ...editBars(run, dim, values));
+/* All that there is to see along one axis of what is looked at; the steps are those of the first run. */
+export function strip(runs, dim, values) {
+  const [run] = runs;
+  const bars = make("div", { class: "edits" }, ...editBars(runs, dim, values));
   if (dim !== "step") return make("div", { class: "strip" }, bars.childElementCount ? bars : null);
   const axis = withSteps(run, { dim, values });
   const found = switches(axis);

@@ -6,10 +6,11 @@ import { pictures } from "./pictures.js";
 
 export const PLACES = ["branch", "step", "layer", "frame"];
 
-const middle = (values) => values[Math.floor(values.length / 2)];
+/* Where a page opens: in the middle of everything but the branches, which have none. */
+const start = (dim, values) => values[dim === "branch" ? 0 : Math.floor(values.length / 2)];
 
 /* The axes that the controls move along: those of the map, or those of the pictures where there is no map. */
-export function axesOf(payload, trace, name) {
+function axesOf(payload, trace, name) {
   const map = mapOf(payload, trace, name);
   if (map) return Object.fromEntries(map.axes.map((axis) => [axis.dim, axis.values]));
   const film = payload.films.find((one) => one.trace === trace);
@@ -33,7 +34,7 @@ export class View {
     this.listeners = [];
     this.redraws = [];
     this.pending = null;
-    this.now = this.settle({ opacity: 0.6, sheet: "first" });
+    this.now = this.settle({ opacity: 0.6 });
     [[this.now.picture]] = pictures(payload, this.now.trace);
     this.drawn = {};
   }
@@ -48,7 +49,7 @@ export class View {
     const map = names.includes(wanted.map) ? wanted.map : (names[0] ?? null);
     const axes = axesOf(this.payload, trace, map);
     const places = Object.fromEntries(
-      [...PLACES, "y", "x"].map((dim) => [dim, nearest(axes[dim], wanted[dim], middle(axes[dim]))]),
+      [...PLACES, "y", "x"].map((dim) => [dim, nearest(axes[dim], wanted[dim], start(dim, axes[dim]))]),
     );
     return { ...wanted, trace, with: other, map, ...places, scale: wanted.scale === "panel" ? "panel" : "fixed" };
   }
@@ -59,6 +60,11 @@ export class View {
 
   run(trace) {
     return this.payload.runs.find((run) => run.trace === trace) ?? null;
+  }
+
+  /* The runs that are looked at: one, or two. */
+  get runs() {
+    return [this.now.trace, this.now.with].map((trace) => this.run(trace)).filter(Boolean);
   }
 
   set(changes) {

@@ -9,12 +9,15 @@ from __future__ import annotations
 import functools
 import os
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
 __all__ = ["git_state"]
 
 _SECONDS = 5
+_FRESH_SECONDS = 10
+"""How long an answer holds: runs of many short traces would spend a tenth of their time on asking again."""
 _COMMIT = "# branch.oid "
 
 
@@ -36,9 +39,10 @@ def git_state(source: Path = Path(__file__).parent) -> dict[str, Any] | None:
     >>> git_state(getfixture("tmp_path")) is None or "commit" in git_state()
     True
     """
+    moment = int(time.monotonic() / _FRESH_SECONDS)
     if _is_tracked(source):
-        return _state(source, "dit-lens")
-    return _state(Path(), "working directory")
+        return _state(source, "dit-lens", moment)
+    return _state(Path.cwd(), "working directory", moment)
 
 
 @functools.cache  # whether it is does not change while it runs; what its state is may
@@ -46,7 +50,8 @@ def _is_tracked(source: Path) -> bool:
     return bool(_git(source, "ls-files", "--error-unmatch", "."))
 
 
-def _state(folder: Path, of: str) -> dict[str, Any] | None:
+@functools.lru_cache(maxsize=2)
+def _state(folder: Path, of: str, _moment: int) -> dict[str, Any] | None:
     """Commit and changes, in one question."""
     said = _git(folder, "status", "--porcelain=v2", "--branch", "--untracked-files=no")
     lines = (said or "").splitlines()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -298,15 +298,15 @@ class Lens:
         size, layout, resolved = self.plan(requests[0], captures, batch=len(requests), **departs.limits)
         batch.arguments(self.pipeline, self.family)  # embeddings that cannot serve the batch are refused here
         ids = check_ids(self._default_ids(requests, departs) if trace_ids is None else trace_ids, len(requests))
-        departure = PLAIN if departs.plain else self._plan_course(requests[0], departs, len(requests))[1]
+        identity = cache(lambda: self.identity)  # to look at all weights takes a while: once for every run
+        departure = PLAIN if departs.plain else self._plan_course(requests[0], departs, len(requests), identity)[1]
         wanted = rows_of(only, len(requests))
         arrays = array_specs(resolved, layout, self._decodes(decode))
         planned = planned_bytes(arrays) * len(wanted)
         refuse_over_budget(planned, read_budget(budget))
-        identity = self.identity
         told = partial(run_manifest, self.pipeline, self.family)
         facts = {
-            row: {**identity, **told(requests[row], size, layout, resolved, departure.facts)}
+            row: {**identity(), **told(requests[row], size, layout, resolved, departure.facts)}
             | {"batch": {"size": len(requests), "row": row} if len(requests) > 1 else None}
             for row in wanted
         }
@@ -428,11 +428,14 @@ class Lens:
         """
         return self._plan_course(request, read_course(edits, **further), 1)[1]
 
-    def _plan_course(self, request: Generation, course: Course, batch: int) -> tuple[Layout, PlannedCourse]:
+    def _plan_course(
+        self, request: Generation, course: Course, batch: int, identity: Callable[[], Mapping[str, Any]] | None = None
+    ) -> tuple[Layout, PlannedCourse]:
         check_pipeline(self.pipeline, self.family)
         layout = plan_layout(self.pipeline, self.family, request, self.check(request), batch)
         limited = course.limit(layout, self.pipeline, self.family, request)
-        return limited, plan_course(course, self.pipeline, self.family, request, limited, lambda: self.identity)
+        told = identity or (lambda: self.identity)
+        return limited, plan_course(course, self.pipeline, self.family, request, limited, told)
 
     def check(self, request: Generation) -> Size:
         """Check a request without running it, and give the size that it would run at.

@@ -67,6 +67,6 @@ def stage(
         ) from error
     from dit_lens.report import make_report
 
-    listed = list(results) if isinstance(results, (list, tuple)) else [results]
-    report = make_report(listed, store=store, cap=cap, decode=decode)
+    one = isinstance(results, (str, Path)) or not isinstance(results, Sequence)
+    report = make_report([results] if one else list(results), store=store, cap=cap, decode=decode)
     return Stage(payload=report.payload, blobs=list(report.blobs))

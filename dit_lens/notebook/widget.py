@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import anywidget
 import traitlets
@@ -31,8 +30,8 @@ class Stage(anywidget.AnyWidget):
 
     _esm = module_source() + (Path(__file__).parent / "widget.js").read_text(encoding="utf-8")
     _css = style_source()
-    payload: dict[str, Any] = traitlets.Dict(read_only=False).tag(sync=True)
-    blobs: list[bytes] = traitlets.List(traitlets.Bytes()).tag(sync=True)
+    payload = traitlets.Dict().tag(sync=True)
+    blobs = traitlets.List(traitlets.Bytes()).tag(sync=True)
 
     def __repr__(self) -> str:
         maps, runs = (len(self.payload.get(name, ())) for name in ("maps", "runs"))

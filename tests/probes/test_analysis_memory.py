@@ -18,8 +18,15 @@ import pytest
 from dit_lens.testing import SMALL, synthetic_store
 
 MOMENTS = f"{Path(__file__).with_name('moments.py')}:Moments"
-PROBES = {"energy": ("energy", {}), "moments": (MOMENTS, {})}
+LABELS = Path("labels.csv")
+PROBES = {
+    "energy": ("energy", {}),
+    "moments": (MOMENTS, {}),
+    "cka": ("cka", {"keep": 0.25, "permutations": 1}),
+    "linear": ("linear", {"csv": LABELS.name, "label": "side", "rows": "token", "controls": 1}),
+}
 """Name and parameters of each probe that is held to the bound."""
+TRACES = "abcdefgh"
 KERNEL_TELLS = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the kernel does not tell")
 
 SCRIPT = """
@@ -61,16 +68,18 @@ def layout(steps: int, layers: int, frames: int):
 
 
 def write(folder: Path, steps: int, layers: int, frames: int) -> tuple[Path, Path, int]:
-    """A small store, a large one, and how many bytes of values the large one holds."""
+    """A small store, a large one, and how many bytes of values the large one holds; labels of their traces beside."""
     captures = ["block.out:raw", "block.out:energy"]
-    large = synthetic_store(folder / "large.zarr", captures, ["a"], layout(steps, layers, frames), video=False)
-    small = synthetic_store(folder / "small.zarr", captures, ["a"], layout(1, 1, 1), video=False)
-    return small.path, large.path, steps * layers * frames * 2**20
+    large = synthetic_store(folder / "large.zarr", captures, TRACES, layout(steps, layers, frames), video=False)
+    small = synthetic_store(folder / "small.zarr", captures, TRACES, layout(1, 1, 1), video=False)
+    sides = [f"{trace},{'left' if at % 2 else 'right'}" for at, trace in enumerate(TRACES)]
+    (folder / LABELS).write_text("\n".join(["trace,side", *sides]))
+    return small.path, large.path, len(TRACES) * steps * layers * frames * 2**20
 
 
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory):
-    return write(tmp_path_factory.mktemp("memory"), steps=8, layers=8, frames=4)
+    return write(tmp_path_factory.mktemp("memory"), steps=4, layers=4, frames=2)
 
 
 def measure(stores: tuple[Path, Path, int], probe: str, scheduler: str = "") -> dict[str, float]:
@@ -81,6 +90,7 @@ def measure(stores: tuple[Path, Path, int], probe: str, scheduler: str = "") -> 
         capture_output=True,
         text=True,
         check=False,
+        cwd=stores[0].parent,
     )
     assert run.returncode == 0, run.stderr
     return {what: number / 2**20 for what, number in json.loads(run.stdout).items()}
@@ -106,4 +116,4 @@ def test_four_gigabytes_are_analyzed_in_less_than_one(four_gigabytes, probe):
 
 @pytest.fixture(scope="module")
 def four_gigabytes(tmp_path_factory):
-    return write(tmp_path_factory.mktemp("memory"), steps=40, layers=12, frames=8)
+    return write(tmp_path_factory.mktemp("memory"), steps=20, layers=12, frames=2)

@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -170,11 +171,24 @@ def repository(tmp_path):
     return repository
 
 
-def test_the_state_of_a_repository(repository, tmp_path, monkeypatch):
+@pytest.fixture
+def later(monkeypatch):
+    """Lets so many seconds pass for whoever asks git."""
+    now = [0.0]
+    monkeypatch.setattr(git, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    git._state.cache_clear()
+    yield lambda seconds: now.__setitem__(0, now[0] + seconds)
+    git._state.cache_clear()
+
+
+def test_the_state_of_a_repository(repository, tmp_path, monkeypatch, later):
     monkeypatch.chdir(tmp_path)
     commit = _git(repository, "rev-parse", "HEAD")
     assert git.git_state(repository / "source") == {"of": "dit-lens", "commit": commit, "dirty": False}
     (repository / "source" / "a.py").write_text("2\n")
+    later(1)
+    assert not git.git_state(repository / "source")["dirty"]
+    later(10)
     assert git.git_state(repository / "source") == {"of": "dit-lens", "commit": commit, "dirty": True}
 
 
@@ -186,8 +200,9 @@ def test_an_environment_inside_a_repository_is_not_its_source(repository, monkey
     assert git.git_state(repository / "env") == {"of": "working directory", "commit": commit, "dirty": False}
 
 
-def test_no_repository_and_no_git(tmp_path, monkeypatch):
+def test_no_repository_and_no_git(tmp_path, monkeypatch, later):
     monkeypatch.chdir(tmp_path)
     assert git.git_state(tmp_path) is None
     monkeypatch.setenv("PATH", "")
+    later(10)
     assert git.git_state(Path(git.__file__).parent) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ from dit_lens.cli.output import Json, show_json, show_line
 if TYPE_CHECKING:
     from dit_lens.report import Report
 
-__all__ = ["EXAMPLES", "ReportOptions", "ReportRecord", "report", "show_report", "write_page"]
+__all__ = ["EXAMPLES", "ReportOptions", "ReportRecord", "report", "show_page", "write_page"]
 
 EXAMPLES = """Examples:
   dit-lens report runs/maze/energy.zarr --store runs/maze.zarr -o runs/maze/report.html
@@ -74,25 +75,25 @@ def report(
     if options.json_:
         show_json(record.model_dump(mode="json"))
         return
-    show_report(record)
+    show_page(record)
+    for note in record.notes:
+        show_line(f"note     {note}")
 
 
-def write_page(results: tuple[str, ...], options: ReportOptions) -> ReportRecord:
+def write_page(results: Sequence[str], options: ReportOptions) -> ReportRecord:
     """Make the page and tell what it holds."""
     from dit_lens.report import write_report
 
-    made = write_report(results, options.out, store=options.store, cap=options.cap, decode=options.decode)
+    made = write_report(list(results), options.out, store=options.store, cap=options.cap, decode=options.decode)
     return _record(made, options.out)
 
 
-def show_report(record: ReportRecord) -> None:
-    """Write where the page is, and what is to be known about it."""
+def show_page(record: ReportRecord) -> None:
+    """Write where the page is, and what is on it."""
     from dit_lens.engine.disk import format_size
 
     panels = ", ".join(f"{count} {name}" for name, count in record.panels.items() if count)
     show_line(f"report   {record.report}  ({format_size(record.bytes)}: {panels or 'nothing to draw'})")
-    for note in record.notes:
-        show_line(f"note     {note}")
 
 
 def _record(made: Report, out: Path) -> ReportRecord:

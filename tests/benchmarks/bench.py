@@ -1,8 +1,8 @@
 """What a trace costs on this machine: ``make bench``, or ``python tests/benchmarks/bench.py``.
 
-Everything is a ratio of things that ran in turns; see ``rounds``. Each part prints a table and writes its figures, with
-the machine that they are from, to ``OUT/PART.json``; ``--out docs/performance`` puts them where the documentation reads
-them.
+Everything is a ratio of things that ran in turns, see ``rounds``, but for the page of a report, which has to keep up
+with a screen. Each part prints a table and writes its figures, with the machine that they are from, to
+``OUT/PART.json``; ``--out docs/performance`` puts them where the documentation reads them.
 """
 
 from __future__ import annotations

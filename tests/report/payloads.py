@@ -21,7 +21,7 @@ __all__ = ["Blobs", "Subject", "subject"]
 Values = npt.NDArray[Any]
 Json = dict[str, Any]
 CODES = {"<u2": ("uint16", 65535), "|u1": ("uint8", 255)}
-BRANCHES, LAYERS, FRAMES, SIDE, PIXELS = ["cond", "uncond"], 10, 5, 8, 64
+BRANCHES, LAYERS, FRAMES, ROWS, COLUMNS, PIXELS = ["cond", "uncond"], 10, 5, 6, 8, 64
 FILM_STEPS = [0, 1, 3, 5, 8, 11, 15, 19]
 TRACES = {"maze-0": 20, "maze-1": 20, "short": 12}
 
@@ -182,7 +182,7 @@ def subject() -> Subject:
     edit = {"text": "zero block.out of layer 4, frame 2, steps 5 to 7", "steps": [5, 6, 7], "layers": [4],
             "frames": [2], "branches": None}  # fmt: skip
     runs = [run_of(blobs, trace, [edit] if trace == "maze-1" else []) for trace in TRACES]
-    values = {(trace, "energy"): energy(rng, steps, LAYERS, FRAMES, SIDE, SIDE) for trace, steps in TRACES.items()}
+    values = {(trace, "energy"): energy(rng, steps, LAYERS, FRAMES, ROWS, COLUMNS) for trace, steps in TRACES.items()}
     for trace, steps in TRACES.items():
         whole = values[trace, "energy"]
         values[trace, "robust"] = (whole - np.nanmean(whole)) / np.nanstd(whole) + 0.01 * rng.random(

@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from .browser import PHONE
 from .conftest import Open
-from .payloads import BRANCHES, FILM_STEPS, FRAMES, LAYERS, SIDE, TRACES, Subject, steps_of
+from .payloads import BRANCHES, COLUMNS, FILM_STEPS, FRAMES, LAYERS, ROWS, TRACES, Subject, steps_of
 
 SLACK = 1.01  # the last digit that is written is rounded
 SLIDERS = ("branch", "step", "layer", "frame")
@@ -33,6 +33,12 @@ def point(box: Locator, row: int, column: int, rows: int, columns: int) -> None:
     size = box.bounding_box()
     assert size is not None
     box.hover(position={"x": size["width"] * (column + 0.5) / columns, "y": size["height"] * (row + 0.5) / rows})
+
+
+def percent_of(page: Page, mark: str | Locator, side: str) -> float:
+    """Where a mark was put."""
+    found = page.locator(mark).first if isinstance(mark, str) else mark
+    return float(str(found.evaluate("(mark, side) => mark.style[side]", side)).removesuffix("%"))
 
 
 def frames_drawn(page: Page) -> None:
@@ -66,7 +72,7 @@ def test_the_value_under_the_pointer_is_that_of_the_array(open_page: Open, made:
         page.get_by_label("map", exact=True).select_option({"energy": "Energy", "robust": "Robust energy"}[name])
         for slider, entry in zip(SLIDERS, at, strict=False):
             slide(page, slider, entry)
-        point(stage_box(page), at[4], at[5], SIDE, SIDE)
+        point(stage_box(page), at[4], at[5], ROWS, COLUMNS)
         step = steps_of(TRACES[trace])[at[1]]
         place = f"trace {trace} · branch {BRANCHES[at[0]]} · step {at[1]} (σ {step['sigma']:.3f}, {step['expert']})"
         expect(readout(page)).to_contain_text(
@@ -93,7 +99,7 @@ def test_the_pixel_of_a_token_has_the_colour_of_its_value(open_page: Open, made:
     )
     values = made.maps["maze-1", "energy"][1, 9, 7, 3]
     expected = colormaps["viridis"]((values - low) / (high - low), bytes=True)
-    assert np.abs(np.reshape(pixels, (SIDE, SIDE, 4)).astype(int) - expected).max() <= 3  # one entry of 256 apart
+    assert np.abs(np.reshape(pixels, (ROWS, COLUMNS, 4)).astype(int) - expected).max() <= 3  # one entry of 256 apart
 
 
 def test_the_keys_move_the_stage(open_page: Open) -> None:
@@ -177,7 +183,7 @@ def test_two_traces_share_their_controls_and_show_their_difference(open_page: Op
         at = tuple(int(rng.integers(size)) for size in first.shape)
         for name, entry in zip(SLIDERS, at, strict=False):
             slide(page, name, entry)
-        point(stage_box(page, which), at[4], at[5], SIDE, SIDE)
+        point(stage_box(page, which), at[4], at[5], ROWS, COLUMNS)
         expect(readout(page)).to_contain_text(f"step {at[1]} (")
         expect(readout(page)).to_contain_text(f"frame {at[3]} · token y {at[4]}, x {at[5]}")
         shown = [number_in(words) for words in readout(page).locator(".values b").all_inner_texts()]
@@ -252,6 +258,7 @@ def test_a_picture_of_a_film_goes_to_the_stage(open_page: Open) -> None:
     box.click(position={"x": size["width"] * 4.5 / FRAMES, "y": size["height"] * 5.5 / rows})
     expect(readout(page)).to_contain_text("step 11 (")
     expect(page.locator(".panel figcaption").first).to_contain_text("x0, step 11 (")
+    expect(page).to_have_url(re.compile(r"picture=film\+guided\+0"))
     page.keyboard.press("ArrowRight")
     expect(page.locator(".panel figcaption").first).to_contain_text("x0 has no picture of this step and frame")
 
@@ -277,6 +284,14 @@ def test_every_step_axis_marks_the_switch_of_experts(open_page: Open) -> None:
     for figure in (".controls", "figure.matrix:has-text('swapping')", "figure.film", "figure.curve"):
         expect(page.locator(f"{figure} .switch").first).to_be_attached()
         expect(page.locator(figure).first).to_contain_text("transformer_2")
+    # Step 8 is the first of the second expert: entry 8 of 20 in the matrix, 4 of 8 in the film, 7.5 of 19 on a slider.
+    assert percent_of(page, ".controls .switch", "left") == pytest.approx(100 * 7.5 / 19, abs=0.01)
+    for figure, share in (("figure.matrix:has-text('swapping')", 8 / 20), ("figure.film", 4 / 8)):
+        for mark in page.locator(f"{figure} .switch").all():
+            assert percent_of(page, mark, "top") == pytest.approx(100 * share, abs=0.01)
+    line, frame = page.locator("figure.curve line.switch").first, page.locator("figure.curve rect.frame").first
+    left, width, at = (float(of.get_attribute(key) or 0) for of, key in ((frame, "x"), (frame, "width"), (line, "x1")))
+    assert (at - left) / width == pytest.approx(7.5 / 19, abs=0.001)
 
 
 def test_edits_are_drawn_where_they_were_made(open_page: Open) -> None:

@@ -2,7 +2,7 @@
    counts only if it has the form of one, and View.settle keeps only what the page has. The address is written a moment
    after the last change, because browsers refuse to write it hundreds of times in a row. */
 
-const WORDS = ["trace", "with", "map", "branch", "scale"];
+const WORDS = ["trace", "with", "map", "branch", "picture", "scale"];
 const NUMBERS = ["step", "layer", "frame", "y", "x"];
 const NUMBER = /^-?\d{1,9}$/;
 const PAUSE_MS = 200;

@@ -26,7 +26,7 @@ export function help() {
   return make("dialog", { "aria-label": "help" }, form);
 }
 
-const FIELDS = "input, select, textarea, [contenteditable]";
+const FIELDS = "input:not([type=checkbox]), select, textarea, [contenteditable]";
 
 function act(view, dialog, event) {
   if (event.key === "?") dialog.open ? dialog.close() : dialog.showModal();

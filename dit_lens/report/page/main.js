@@ -46,9 +46,17 @@ function caption(words, entry) {
 /* Whether the trace of a figure is one that is looked at; figures of all traces always are. */
 const belongs = (entry, now) => entry.trace === null || entry.trace === now.trace || entry.trace === now.with;
 
+/* Entries in their order, but those of several traces that show the same side by side. */
+function sideBySide(entries) {
+  const keys = entries.map(({ result, name, title, branch }) => JSON.stringify([result, name, title, branch]));
+  const first = new Map(keys.map((key) => [key, keys.indexOf(key)]));
+  return entries.map((entry, at) => [first.get(keys[at]), entry]).sort(([a], [b]) => a - b).map(([, entry]) => entry);
+}
+
 /* A section of figures. A figure is made when its trace is first looked at. */
-function gallery(view, title, entries, figure) {
-  if (!entries.length) return null;
+function gallery(view, title, given, figure) {
+  if (!given.length) return null;
+  const entries = sideBySide(given);
   const holder = make("div", { class: "gallery" });
   const empty = make("p", { class: "hint" }, "There is none for this trace.");
   const slots = entries.map((entry) => ({ entry, element: make("div", { class: "slot" }), begun: false }));

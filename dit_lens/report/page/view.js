@@ -35,7 +35,6 @@ export class View {
     this.redraws = [];
     this.pending = null;
     this.now = this.settle({ opacity: 0.6 });
-    [[this.now.picture]] = pictures(payload, this.now.trace);
     this.drawn = {};
   }
 
@@ -51,7 +50,10 @@ export class View {
     const places = Object.fromEntries(
       [...PLACES, "y", "x"].map((dim) => [dim, nearest(axes[dim], wanted[dim], start(dim, axes[dim]))]),
     );
-    return { ...wanted, trace, with: other, map, ...places, scale: wanted.scale === "panel" ? "panel" : "fixed" };
+    const kinds = pictures(this.payload, trace).map(([key]) => key);
+    const picture = kinds.includes(wanted.picture) ? wanted.picture : kinds[0];
+    const scale = wanted.scale === "panel" ? "panel" : "fixed";
+    return { ...wanted, trace, with: other, map, ...places, picture, scale };
   }
 
   get axes() {

@@ -1,0 +1,171 @@
+"""Panels follow from dimensions: of shipped probes, and of results that nobody has seen before."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import xarray as xr
+from PIL import Image
+
+from dit_lens.probing import load_result
+from dit_lens.report import make_report
+
+STEPS = {
+    "step": [0, 1, 2, 3],
+    "sigma": ("step", [1.0, 0.9, 0.5, 0.1]),
+    "expert": ("step", ["transformer", "transformer", "transformer_2", "transformer_2"]),
+}
+RNG = np.random.default_rng(1)
+
+
+def report_of(variables, coords=STEPS, **attrs):
+    """A report of one result that was never saved."""
+    return make_report([xr.Dataset(variables, coords=coords, attrs={"probe": "mine", "traces": ["a"], **attrs})])
+
+
+def test_every_value_of_every_map_is_that_of_the_result(folder, read_array):
+    report, result = make_report([folder / "energy.zarr"]), load_result(folder / "energy.zarr")
+    maps = report.payload["maps"]
+    assert {(one["name"], one["trace"]) for one in maps} == {(n, t) for n in ("energy", "robust") for t in "ab"}
+    for one in maps:
+        exact = result[one["name"]].sel(trace=one["trace"]).transpose("branch", "step", "layer", "frame", "y", "x")
+        back, error = read_array(one["data"], report.blobs), one["data"]["error"]
+        assert np.array_equal(np.isnan(back), np.isnan(exact))
+        assert float(np.nanmax(np.abs(back - exact))) == pytest.approx(error, rel=1e-9)
+        assert [axis["values"] for axis in one["axes"]] == [exact[axis["dim"]].values.tolist() for axis in one["axes"]]
+        assert all(axis["kept"] == axis["of"] == len(axis["values"]) for axis in one["axes"])
+    assert len({tuple(one["range"]) for one in maps if one["name"] == "energy"}) == 1
+    assert any("largest error, as measured" in note for note in report.payload["notes"])
+
+
+def test_matrices_are_those_of_the_result(folder, read_array):
+    report, result = make_report([folder / "energy.zarr"]), load_result(folder / "energy.zarr")
+    (mean,) = [one for one in report.payload["matrices"] if (one["name"], one["trace"]) == ("mean", "b")]
+    exact = result["mean"].sel(trace="b").transpose("branch", "step", "layer").values
+    back = read_array(mean["data"], report.blobs)
+    assert np.abs(back - exact).max() == pytest.approx(mean["data"]["error"])
+    assert mean["pages"] == {"dim": "branch", "values": ["cond", "uncond"]}
+    assert mean["page_sets"] == {"branch": ["cond", "uncond"]}
+    assert (mean["row_sets"], mean["column_sets"]) == ({"step": [0, 1, 2, 3]}, {"layer": [0, 1, 2]})
+    assert mean["rows"]["experts"] == result["expert"].values.tolist()
+    assert mean["rows"]["sigmas"] == pytest.approx(result["sigma"].values)
+
+
+def test_maps_lack_no_dimension_and_tokens_find_their_places(read_array):
+    values = RNG.normal(size=(4, 3)).astype(np.float32)
+    tokens = {"y": ("token", [0, 0, 1]), "x": ("token", [2, 5, 2])}
+    report = report_of({"here": (("step", "token"), values)}, {**STEPS, **tokens})
+    (one,) = report.payload["maps"]
+    assert [axis["values"] for axis in one["axes"]] == [[None], [0, 1, 2, 3], [None], [None], [0, 1], [2, 5]]
+    back = read_array(one["data"], report.blobs)[0, :, 0, 0]
+    assert back[:, 0, 0] == pytest.approx(values[:, 0], abs=one["data"]["error"])
+    assert back[:, 1, 0] == pytest.approx(values[:, 2], abs=one["data"]["error"])
+    assert np.isnan(back[:, 1, 1]).all()
+
+
+def test_further_dimensions_make_maps_of_their_own():
+    report = report_of({"map": (("step", "y", "x", "colour"), RNG.normal(size=(4, 2, 2, 3)))})
+    assert [one["name"] for one in report.payload["maps"]] == [f"map, colour {at}" for at in range(3)]
+
+
+def test_a_map_over_all_traces_has_a_stage_of_its_own():
+    data = {"mean": (("step", "y", "x"), RNG.normal(size=(4, 2, 2)))}
+    report = report_of(data, traces=["a", "b"])
+    assert [run["trace"] for run in report.payload["runs"]] == ["a", "b", "all traces"]
+    assert report.payload["maps"][0]["trace"] == "all traces"
+
+
+def test_a_comparison_of_all_with_all_is_cut_twice(read_array):
+    values = RNG.normal(size=(4, 3, 4, 3))
+    coords = {**STEPS, "layer": [0, 5, 9], "step_b": STEPS["step"], "layer_b": [0, 5, 9]}
+    coords["expert_b"] = ("step_b", STEPS["expert"][1])
+    report = report_of({"similarity": (("step", "layer", "step_b", "layer_b"), values)}, coords)
+    layers, steps = report.payload["matrices"]
+    assert read_array(layers["data"], report.blobs)[2] == pytest.approx(values[2, :, 2, :], abs=1e-3)
+    assert read_array(steps["data"], report.blobs)[1] == pytest.approx(values[:, 1, :, 1], abs=1e-3)
+    assert (layers["page_sets"], layers["row_sets"]) == ({"step": [0, 1, 2, 3]}, {"layer": [0, 5, 9]})
+    assert (steps["columns"]["dim"], steps["columns"]["experts"]) == ("step_b", STEPS["expert"][1])
+
+
+def test_what_is_done_and_what_is_observed_face_each_other():
+    values = RNG.normal(size=(4, 4, 2, 3))
+    coords = {**STEPS, "observed": STEPS["step"], "observed_sigma": ("observed", STEPS["sigma"][1])}
+    dims = ("step", "observed", "kind", "question")
+    report = report_of({"distance": (dims, values)}, {**coords, "kind": ["gauss", "dose"]}, traces=[])
+    (matrix,) = report.payload["matrices"]
+    assert (matrix["rows"]["dim"], matrix["columns"]["dim"], matrix["trace"]) == ("step", "observed", None)
+    assert (matrix["row_sets"], matrix["column_sets"]) == ({}, {"step": [0, 1, 2, 3]})
+    assert matrix["columns"]["sigmas"] == STEPS["sigma"][1]
+    assert matrix["title"] == "distance, mean over 3 questions"
+    assert (matrix["diverging"], matrix["range"][0]) == (True, -matrix["range"][1])
+
+
+def test_a_curve_has_its_interval_its_control_and_its_floor():
+    name, attrs = "score_at_step", {"long_name": "score by the rules"}
+    variables = {f"{name}_{end}": ("step", [0.1, 0.2, 0.3, np.nan], attrs) for end in ("mean", "low", "high")}
+    variables |= {f"control_{name}_{end}": ("step", [0.5, 0.5, 0.5, 0.5], attrs) for end in ("mean", "low", "high")}
+    variables |= {"floor": ("question", [0.0, 0.2]), "clean_score_mean": ((), 0.75, attrs)}
+    variables[name] = (("question", "step"), RNG.normal(size=(2, 4)))
+    report = report_of(variables, traces=[])
+    (curve,) = report.payload["curves"]
+    assert curve["lines"][0] == {"label": "", "y": [0.1, 0.2, 0.3, None], "low": [0.1, 0.2, 0.3, None], "high": [0.1, 0.2, 0.3, None]}
+    assert [line["label"] for line in curve["lines"]] == ["", "control"]
+    assert curve["floors"] == [{"label": "clean score", "y": 0.75}, {"label": "floor", "y": 0.1}]
+    assert curve["x"]["experts"] == STEPS["expert"][1]
+    assert any("of single units; their mean is drawn" in note for note in report.payload["notes"])
+
+
+def test_steps_of_traces_that_disagree_keep_their_own_sigma():
+    coords = {"trace": ["a", "b"], "step": [0, 1], "sigma": (("trace", "step"), [[1.0, 0.5], [0.9, 0.3]])}
+    report = report_of({"distance": (("trace", "step"), RNG.normal(size=(2, 2)))}, coords, traces=["a", "b"])
+    assert [curve["x"]["sigmas"] for curve in report.payload["curves"]] == [[1.0, 0.5], [0.9, 0.3]]
+    assert [[step["sigma"] for step in run["steps"]] for run in report.payload["runs"]] == [[1.0, 0.5], [0.9, 0.3]]
+
+
+def test_one_number_a_trace_is_a_fact_about_its_run():
+    coords = {"trace": ["a", "b"], "branch": ["guided"]}
+    variables = {
+        "commitment_step": (("trace", "branch"), [[7.0], [np.nan]]),
+        "final_answer": ("trace", np.array(["route-1", ""], dtype=object)),
+    }
+    runs = report_of(variables, coords, traces=["a", "b"]).payload["runs"]
+    words = [["mine: commitment step", "7"], ["mine: final answer", "route-1"]]
+    assert [run["words"] for run in runs] == [words, []]
+
+
+def test_a_film_shows_the_last_video_frame_of_each_latent_frame():
+    """Of 5 latent frames in 17; the second trace holds no pictures in its last step."""
+    film = RNG.integers(1, 255, size=(2, 4, 17, 8, 10, 3), dtype=np.uint8)
+    film[1, 3] = 0
+    dims = ("trace", "step", "video_frame", "video_y", "video_x", "rgb")
+    coords = {**STEPS, "trace": ["a", "b"], "frame": range(5)}
+    report = report_of({"film": (dims, film), "settled": ("frame", np.arange(5.0))}, coords, traces=["a", "b"])
+    films = report.payload["films"]
+    assert [(one["trace"], one["steps"], one["frames"]) for one in films] == [
+        ("a", [0, 1, 2, 3], [0, 1, 2, 3, 4]),
+        ("b", [0, 1, 2], [0, 1, 2, 3, 4]),
+    ]
+    assert np.array_equal(tile(films[0]["images"], report.blobs, 2 * 5 + 3), film[0, 2, 12])
+    frames = report.payload["runs"][1]["frames"]
+    assert np.array_equal(tile(frames, report.blobs, 4), film[1, 2, 16])
+
+
+def tile(images, blobs, at):
+    sheet = np.asarray(Image.open(io.BytesIO(blobs[images["blob"]])).convert("RGB"))
+    row, column = divmod(at, images["columns"])
+    height, width = images["height"], images["width"]
+    return sheet[row * height : (row + 1) * height, column * width : (column + 1) * width]
+
+
+def test_what_cannot_be_drawn_is_named():
+    variables = {
+        "answer": ("step", np.array(list("abcd"), dtype=object)),
+        "empty": ("step", [np.nan] * 4),
+        "vector": (("step", "layer", "feature"), np.zeros((4, 2, 300))),
+    }
+    (note,) = [note for note in report_of(variables).payload["notes"] if "not drawn" in note]
+    assert "answer (text)" in note
+    assert "empty (nothing in it)" in note
+    assert "vector (300 feature are more than 256 pages)" in note

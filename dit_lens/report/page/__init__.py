@@ -7,7 +7,7 @@ together with the data, under a policy that lets this code run and nothing else.
 
 from __future__ import annotations
 
-from .document import render
-from .joined import module_source, style_source
+from dit_lens.report.page.document import render
+from dit_lens.report.page.joined import module_source, style_source
 
 __all__ = ["module_source", "render", "style_source"]

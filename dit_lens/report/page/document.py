@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from .joined import FOLDER, page_source, style_source
+from dit_lens.report.page.joined import FOLDER, page_source, style_source
 
 __all__ = ["render"]
 

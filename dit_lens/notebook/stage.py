@@ -65,8 +65,10 @@ def stage(
             f"the stage needs widgets; got no package '{error.name}', allowed an installed one; pip install "
             f"'dit-lens[notebook]'"
         ) from error
+    import xarray as xr
+
     from dit_lens.report import make_report
 
-    one = isinstance(results, (str, Path)) or not isinstance(results, Sequence)
-    report = make_report([results] if one else list(results), store=store, cap=cap, decode=decode)
+    listed = [results] if isinstance(results, (str, Path, xr.Dataset)) else results
+    report = make_report(listed, store=store, cap=cap, decode=decode)
     return Stage(payload=report.payload, blobs=list(report.blobs))

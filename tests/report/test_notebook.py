@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from dit_lens_stores import create_store
 from dit_lens_stores.schema import ArraySpec
 
 from .conftest import Open, Opened
-from .payloads import SIDE, Subject
+from .payloads import BRANCHES, COLUMNS, ROWS, Subject
 from .test_page import SLACK, number_in, point, readout, spec_of, stage_box
 
 HOSTILE = "</pre></style><script>alert(1)</script><img src=x onerror=alert(2)>\u202e&lt;"
@@ -69,9 +70,12 @@ def cell(made: Subject, tmp_path: Path, open_page: Open):
 def test_the_widget_shows_what_the_report_shows(cell, made: Subject) -> None:
     page = cell()
     values, spec = made.maps["maze-0", "energy"], spec_of(made, "maze-0", "energy")
-    point(stage_box(page), 3, 5, SIDE, SIDE)
-    shown = number_in(readout(page).text_content())
-    assert np.abs(values[..., 3, 5] - shown).min() <= spec["error"] * SLACK
+    point(stage_box(page), 3, 5, ROWS, COLUMNS)
+    expect(readout(page)).to_contain_text("token y 3, x 5")
+    said = readout(page).text_content() or ""
+    step, layer, frame = (int(re.findall(rf"{dim} (\d+)", said)[0]) for dim in ("step", "layer", "frame"))
+    branch = BRANCHES.index(re.findall(r"branch (\w+)", said)[0])
+    assert abs(values[branch, step, layer, frame, 3, 5] - number_in(said)) <= spec["error"] * SLACK
     step = page.get_by_role("slider", name="step", exact=True).first
     before = int(step.input_value())
     stage_box(page).click()

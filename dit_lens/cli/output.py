@@ -19,7 +19,12 @@ from dit_lens_stores.printable import printable
 __all__ = ["Json", "show_json", "show_line", "show_table", "tell_json", "warn"]
 
 Json = Annotated[
-    bool, Parameter(name="--json", show_default=False, help="Write one JSON object to stdout instead of text.")
+    bool,
+    Parameter(
+        name="--json",
+        show_default=False,
+        help="Write one JSON object to stdout instead of text, and progress to stderr as JSON lines.",
+    ),
 ]
 """The type of the option that every command has."""
 _WIDE = 240  # columns of a table when there is no terminal to fit

@@ -143,6 +143,14 @@ class Capture:
             form["dtype"] or "float32",
         )
 
+    def __repr__(self) -> str:
+        return f"Capture.parse({str(self)!r})"
+
+    def _repr_html_(self) -> str:
+        from dit_lens.notebook.requests import capture_html
+
+        return capture_html(self)
+
     @property
     def array(self) -> str:
         """Name of the array in the store."""

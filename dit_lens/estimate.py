@@ -20,13 +20,14 @@ import torch
 
 from dit_lens.captures import SITES, Resolved
 from dit_lens.engine.arrays import array_specs, coordinates
-from dit_lens.engine.disk import planned_bytes
+from dit_lens.engine.disk import format_size, planned_bytes
 from dit_lens.engine.flops import capture_flops, generation_flops
 from dit_lens.engine.flow import LIMIT_BYTES
 from dit_lens_stores import ArraySpec
 from dit_lens_stores.encoders import QUEUE_BYTES
 from dit_lens_stores.latents import latent_coordinate
 from dit_lens_stores.prepare import Plan, make_plan
+from dit_lens_stores.summary import extents
 
 if TYPE_CHECKING:
     from dit_lens.captures import Capture
@@ -136,6 +137,16 @@ class Estimate:
     flops: int
     memory: Memory
     slow_down: SlowDown | None
+
+    def __repr__(self) -> str:
+        head = f"{format_size(self.bytes)}, {self.files:,} files, {self.events:,} events, {self.flops:.3g} flops"
+        lines = [f"  {a.name:24} ({extents(a.dims)}) {a.dtype} {format_size(a.bytes)}" for a in self.arrays]
+        return "\n".join([f"<dit-lens plan: {head}>", *lines])
+
+    def _repr_html_(self) -> str:
+        from dit_lens.notebook.runs import estimate_html
+
+        return estimate_html(self)
 
 
 def estimate(

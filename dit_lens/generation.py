@@ -1,4 +1,4 @@
-"""A generation as data: everything that decides what a model draws, and what comes back.
+"""A generation as data: everything that decides what a model draws, what is told meanwhile, and what comes back.
 
 Seed and number of steps have no default, because a result that does not say them cannot be made again.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-__all__ = ["Generation", "Result", "Size"]
+__all__ = ["Generation", "Result", "Size", "Standing"]
 
 _WHOLE = ("seed", "steps", "height", "width", "frames")
 _REAL = ("guidance", "guidance_2")
@@ -88,6 +88,30 @@ class Generation:
 
 
 @dataclass(frozen=True)
+class Standing:
+    """How far a run is that is traced; of a batch, all of its rows together.
+
+    Attributes
+    ----------
+    done, steps : int
+        Steps that are done, and all that run.
+    events, bytes : int
+        What was recorded of them, before compression; what an earlier run had recorded, and the video, not included.
+    queued : int
+        Bytes that wait for the writer.
+    waited : float
+        Seconds that the model stood still because the writer could not keep up.
+    """
+
+    done: int
+    steps: int
+    events: int
+    bytes: int
+    queued: int
+    waited: float
+
+
+@dataclass(frozen=True)
 class Result:
     """What a run gave back.
 
@@ -118,3 +142,15 @@ class Result:
     waited: float = 0.0
     anew: str | None = None
     resets: tuple[int, ...] = ()
+
+    def __repr__(self) -> str:
+        """In words: latents and videos are millions of numbers."""
+        what = f"run of trace '{self.trace_id}' in '{self.store}'" if self.store is not None else "plain run"
+        video = "no video" if self.video is None else f"video {' x '.join(map(str, self.video.shape))}"
+        latents = f"latents {' x '.join(map(str, self.latents.shape))}"
+        return f"<dit-lens {what}: {self.seconds:.1f} s, {latents}, {video}>"
+
+    def _repr_html_(self) -> str:
+        from dit_lens.notebook.runs import result_html
+
+        return result_html(self)

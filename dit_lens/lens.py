@@ -36,16 +36,16 @@ from dit_lens.engine.course import (
 from dit_lens.engine.disk import DiskGuard, check_free, planned_bytes, read_budget, refuse_over_budget, taken_bytes
 from dit_lens.engine.errors import BadRequest
 from dit_lens.engine.layout import Layout
-from dit_lens.engine.naming import check_notes, naming_default_ids
+from dit_lens.engine.naming import check_ids, check_notes, naming_default_ids
 from dit_lens.engine.plan import check_request, plan_layout, plan_size
 from dit_lens.engine.recording import Recording
 from dit_lens.engine.run import Outcome, decode, run_edited, run_plain, run_traced
 from dit_lens.engine.traceable import check_attention, check_pipeline, check_sites
-from dit_lens.generation import Generation, Result, Size
+from dit_lens.generation import Generation, Result, Size, Standing
 from dit_lens.manifest import request_manifest, run_manifest
 from dit_lens.origin import Origin, name_of
 from dit_lens.weights import Weights
-from dit_lens_stores import Store, TraceWriter, check_trace_id, create_store
+from dit_lens_stores import Store, TraceWriter, create_store
 
 if TYPE_CHECKING:
     from dit_lens.nnsight_bridge import Session
@@ -179,6 +179,7 @@ class Lens:
         stop_after: int | None = None,
         trace_id: str | None = None,
         on_step: Callable[[int, int], None] | None = None,
+        on_progress: Callable[[Standing], None] | None = None,
         decode: bool | None = None,
         notes: Mapping[str, Any] | None = None,
         budget: int | str | None = None,
@@ -201,6 +202,8 @@ class Lens:
             By default the seed and a hash of the request, and of the edits if there are any.
         on_step : callable, optional
             Called after every step with (steps done, steps).
+        on_progress : callable, optional
+            Called after every step with a ``Standing``: steps, events, bytes, and seconds of waiting for the writer.
         decode : bool, optional
             Whether to decode the latents, and store the video; by default if the family can.
         notes : mapping, optional
@@ -242,6 +245,7 @@ class Lens:
             stop_after=stop_after,
             trace_ids=ids,
             on_step=on_step,
+            on_progress=on_progress,
             decode=decode,
             notes=notes,
             budget=budget,
@@ -256,6 +260,7 @@ class Lens:
         *,
         trace_ids: Sequence[str] | None = None,
         on_step: Callable[[int, int], None] | None = None,
+        on_progress: Callable[[Standing], None] | None = None,
         decode: bool | None = None,
         notes: Mapping[str, Any] | None = None,
         budget: int | str | None = None,
@@ -271,7 +276,7 @@ class Lens:
         ----------
         requests : sequence of Generation
             Alike in all but prompt, negative prompt and seed.
-        captures, out, on_step, decode, notes, budget, resume, **course
+        captures, out, on_step, on_progress, decode, notes, budget, resume, **course
             See ``trace``; the budget is that of all rows together, and every row is edited.
         trace_ids : sequence of str, optional
         only : sequence of int, optional
@@ -292,7 +297,7 @@ class Lens:
         batch = Batch(requests, sizes[0] if sizes else _NO_SIZE)
         size, layout, resolved = self.plan(requests[0], captures, batch=len(requests), **departs.limits)
         batch.arguments(self.pipeline, self.family)  # embeddings that cannot serve the batch are refused here
-        ids = self._trace_ids(requests, trace_ids, departs)
+        ids = check_ids(self._default_ids(requests, departs) if trace_ids is None else trace_ids, len(requests))
         identity = cache(lambda: self.identity)  # to look at all weights takes a while: once for every run
         departure = PLAIN if departs.plain else self._plan_course(requests[0], departs, len(requests), identity)[1]
         wanted = rows_of(only, len(requests))
@@ -316,7 +321,8 @@ class Lens:
             rows = dict(zip(wanted, writers, strict=True))
             every = [rows.get(row) for row in range(len(requests))]
             guard = DiskGuard(store.path)
-            return run_traced(self.pipeline, self.family, batch, layout, resolved, every, on_step, guard, departure)
+            observed = (on_step, guard, departure, on_progress)
+            return run_traced(self.pipeline, self.family, batch, layout, resolved, every, *observed)
 
         with naming_default_ids(trace_ids is None):
             ran, anew = plan.run(run)
@@ -472,19 +478,8 @@ class Lens:
             )
         return self.family.decode is not None if wanted is None else wanted
 
-    def _trace_ids(self, requests: Sequence[Generation], given: Sequence[str] | None, course: Course) -> list[str]:
-        names = [self.default_trace_id(request, course) for request in requests] if given is None else list(given)
-        for name in names:
-            if not isinstance(name, str):
-                raise BadRequest(
-                    f"the trace has no such name; got {name!r}, allowed a text; leave it out, or write 'maze-0'"
-                )
-        if len(names) != len(requests) or len(set(names)) != len(names):
-            raise BadRequest(
-                f"the names of the traces do not fit the batch; got {', '.join(names)}, allowed {len(requests)} "
-                f"different names; give every request a seed or a name of its own"
-            )
-        return [check_trace_id(name) for name in names]
+    def _default_ids(self, requests: Sequence[Generation], course: Course) -> list[str]:
+        return [self.default_trace_id(request, course) for request in requests]
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from dit_lens.address import Address
 from dit_lens.engine.errors import BadSelection
 from dit_lens.selection import Term
 from dit_lens.sites import SITES
+from dit_lens_stores.summary import extents
 
 if TYPE_CHECKING:
     from dit_lens.captures import Capture
@@ -44,6 +45,9 @@ class Resolved:
     capture: Capture
     labels: Mapping[str, tuple[Term, ...]]
     chosen: Mapping[str, tuple[Term, ...]]
+
+    def __repr__(self) -> str:
+        return f"<dit-lens capture {self.capture}: {extents({dim: len(at) for dim, at in self.labels.items()})}>"
 
     @property
     def event_dims(self) -> tuple[str, ...]:

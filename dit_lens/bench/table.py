@@ -105,6 +105,15 @@ class Table:
             below += "; floor: nothing happens"
         return "\n".join([*table, "", below])
 
+    def __repr__(self) -> str:
+        return self.text()
+
+    def _repr_html_(self) -> str:
+        from dit_lens_stores.html import card, table
+
+        lines = [row.cells() for row in (*self.rows, *self.summary)]
+        return card("bench", f"{len(self.rows)} rows", table(_COLUMNS, lines), plain=self.text())
+
     def as_dict(self) -> dict[str, Any]:
         """JSON-able; an end that is not known is null."""
         return {

@@ -19,7 +19,7 @@ from dit_lens.cli.failures import BadOption
 from dit_lens.cli.numbers import part_of
 from dit_lens.cli.output import Json, show_json, show_line
 from dit_lens.cli.places import check_out, check_result
-from dit_lens.cli.progress import Report, working_on
+from dit_lens.cli.progress import Work, working_on
 from dit_lens.errors import close_match
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def analyze_one(
     if options is not None and options.combine:
         result = analysis.join_shards(out)
     else:
-        with _reading(analysis) as report:
+        with _reading(analysis, options) as report:
             result = analysis.run(report, options.scheduler if options is not None else None)
     save_result(result, path)
     return ResultRecord(
@@ -175,14 +175,15 @@ def analyze_one(
 
 def _write_shard(analysis: Analysis, shard: str, options: AnalyzeOptions) -> ShardRecord:
     number, _, count = shard.partition("/")
-    with _reading(analysis, f", part {shard}") as report:
+    with _reading(analysis, options, f", part {shard}") as report:
         path = analysis.write_shard((int(number), int(count)), options.out, report, options.scheduler)
     probe, traces = analysis.probe, tuple(cut.trace_id for cut in analysis.cuts)
     return ShardRecord(probe=probe.name, version=probe.version, shard=shard, state=str(path), traces=traces)
 
 
-def _reading(analysis: Analysis, part: str = "") -> AbstractContextManager[Report]:
-    return working_on(f"probe {analysis.probe.name} on {len(analysis.cuts)} traces{part}", in_bytes=True)
+def _reading(analysis: Analysis, options: AnalyzeOptions | None, part: str = "") -> AbstractContextManager[Work]:
+    what = f"probe {analysis.probe.name} on {len(analysis.cuts)} traces{part}"
+    return working_on(what, "bytes", as_json=options is not None and options.json_)
 
 
 def _check_ways(options: AnalyzeOptions) -> None:

@@ -124,12 +124,12 @@ def _run(model: str | None, options: BenchOptions) -> BenchRecord:
     questions, seeds = _questions(options), read_numbers("--seeds", options.seeds or ("0",), _SEEDS_AT_MOST)
     condition, out = _condition(options), options.out or _default_out(model, options.shard)
     check_out(out)
-    lens = load_quietly(model, dtype=options.dtype, device=options.device)
+    lens = load_quietly(model, dtype=options.dtype, device=options.device, as_json=options.json_)
     check_settings(lens, condition.extra)
     videos = options.videos or options.data is not None
     course = course_of(options)
     ready = prepare_bench(lens, questions, seeds, condition, batch=options.batch, out=out, videos=videos, **course)
-    return run_calls(ready, out)
+    return run_calls(ready, out, as_json=options.json_)
 
 
 def _questions(options: BenchOptions) -> tuple[Question, ...]:

@@ -140,7 +140,7 @@ def _prepare(model: str, options: InterveneOptions, share: tuple[int, int] | Non
             check_result(options.out, probe.name, options.figures)
     condition = _condition(options, [setting for setting in options.set_ if setting not in own])
     questions, seeds = _questions(options), read_numbers("--seeds", options.seeds or ("0",), _SEEDS_AT_MOST)
-    lens = load_quietly(model, dtype=options.dtype, device=options.device)
+    lens = load_quietly(model, dtype=options.dtype, device=options.device, as_json=options.json_)
     check_settings(lens, condition.extra)
     from dit_lens.causal import prepare_intervention
 
@@ -154,7 +154,8 @@ def _run_one(intervention: Intervention, model: str, options: InterveneOptions) 
 
     probe, context = intervention.probe, intervention.context
     path, missing = check_result(options.out, probe.name, options.figures), intervention.missing
-    with working_on(f"probe {probe.name} on {len(context.units)} units, {context.steps} steps each") as report:
+    what = f"probe {probe.name}, {context.steps} steps each"
+    with working_on(what, "units", as_json=options.json_) as report:
         if options.workers > 1 and missing:
             prepare = partial(_prepare_share, model, options, probe.name)
             measure_by_processes(intervention, prepare, options.workers, report)

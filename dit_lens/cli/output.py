@@ -14,12 +14,17 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from dit_lens.printable import printable
+from dit_lens_stores.printable import printable
 
-__all__ = ["Json", "show_json", "show_line", "show_table", "warn"]
+__all__ = ["Json", "show_json", "show_line", "show_table", "tell_json", "warn"]
 
 Json = Annotated[
-    bool, Parameter(name="--json", show_default=False, help="Write one JSON object to stdout instead of text.")
+    bool,
+    Parameter(
+        name="--json",
+        show_default=False,
+        help="Write one JSON object to stdout instead of text, and progress to stderr as JSON lines.",
+    ),
 ]
 """The type of the option that every command has."""
 _WIDE = 240  # columns of a table when there is no terminal to fit
@@ -35,7 +40,7 @@ def show_json(record: Mapping[str, Any]) -> None:
       "store": "maze.zarr"
     }
     """
-    _plain(Console(), json.dumps(record, indent=2).replace("\x7f", "\\u007f"))  # the one that JSON leaves as it is
+    _plain(Console(), _as_json(record, 2))
 
 
 def show_line(text: str) -> None:
@@ -73,6 +78,15 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None
 def warn(text: str) -> None:
     """Write one line to stderr."""
     _plain(Console(stderr=True), text)
+
+
+def tell_json(record: Mapping[str, Any]) -> None:
+    """Write ``record`` to stderr as JSON on one line."""
+    _plain(Console(stderr=True), _as_json(record, None))
+
+
+def _as_json(record: Mapping[str, Any], indent: int | None) -> str:
+    return json.dumps(record, indent=indent).replace("\x7f", "\\u007f")  # the one that JSON leaves as it is
 
 
 def _plain(console: Console, text: str) -> None:

@@ -16,6 +16,7 @@ from dit_lens.cli.extras import check_settings
 from dit_lens.cli.options import RequestOptions, read_budget, settings_of, units_of_options
 from dit_lens.cli.output import show_json, show_line, show_table
 from dit_lens.cli.places import check_out
+from dit_lens.cli.progress import working_on
 from dit_lens.cli.runs import gather_captures, load_quietly
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def plan(model: str, /, *, options: Annotated[PlanOptions | None, Parameter(name
     captures, settings = gather_captures(options.capture, options.for_), settings_of(options)
     if options.out is not None:
         check_out(options.out)
-    lens = load_quietly(model, dtype=options.dtype, device=options.device, weights=False)
+    lens = load_quietly(model, dtype=options.dtype, device=options.device, weights=False, as_json=options.json_)
     check_settings(lens, settings.extra)
     record = _estimate(lens, group_units(units, settings, options.batch), captures, options, budget)
     if options.json_:
@@ -100,7 +101,8 @@ def _estimate(
 
     course = course_of(options)
     calls = [(group, estimate(lens, group.requests[0], captures, batch=len(group.units), **course)) for group in groups]
-    rates = _measure(lens, groups[0], captures, options)
+    with working_on("measure this machine", as_json=options.json_):
+        rates = _measure(lens, groups[0], captures, options)
     first = estimate(lens, groups[0].requests[0], captures, batch=len(groups[0].units), rates=rates, **course)
     edits = str(lens.plan_edits(groups[0].requests[0], **course)).splitlines() if course else ()
     return PlanRecord(

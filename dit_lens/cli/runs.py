@@ -20,7 +20,7 @@ from dit_lens.cli.batches import Group, group_units
 from dit_lens.cli.extras import check_settings
 from dit_lens.cli.failures import BadOption, OtherSettings, naming_pipeline
 from dit_lens.cli.places import check_out
-from dit_lens.cli.progress import working_on
+from dit_lens.cli.progress import Tally, working_on
 from dit_lens.cli.records import RunRecord, UnitRecord, judge
 
 if TYPE_CHECKING:
@@ -123,12 +123,15 @@ def hush_loaders() -> None:
         os.environ.setdefault(name, value)
 
 
-def load_quietly(model: str, *, dtype: str | None = None, device: str | None = None, weights: bool = True) -> Lens:
+def load_quietly(
+    model: str, *, dtype: str | None = None, device: str | None = None, weights: bool = True, as_json: bool = False
+) -> Lens:
     """Load a model without the loaders' own messages."""
     hush_loaders()
     from dit_lens import load
 
-    return load(model, dtype=dtype, device=device, weights=weights)
+    with working_on(f"load {model}", as_json=as_json):
+        return load(model, dtype=dtype, device=device, weights=weights)
 
 
 def run_units(
@@ -142,6 +145,7 @@ def run_units(
     batch: int = 1,
     budget: int | None = None,
     course: Departures = PLAIN,
+    as_json: bool = False,
 ) -> RunRecord:
     """Trace every unit that is not complete yet, after all of them were checked.
 
@@ -161,6 +165,8 @@ def run_units(
         Bytes before compression that all units together may take, those aside that are complete.
     course : mapping
         How the runs depart from the plain one; see ``Lens.generate``.
+    as_json : bool
+        Whether progress is shown as JSON lines.
 
     Returns
     -------
@@ -175,13 +181,17 @@ def run_units(
     """
     check_settings(lens, settings.extra)
     groups, done = group_units(units, settings, batch), _complete(units, store)
-    planned = _check_groups(lens, groups, captures, done, store, course)
+    planned, steps = _check_groups(lens, groups, captures, done, store, course)
     _check_room(planned, budget, out, [unit.trace_id for unit in units if unit.trace_id not in done])
-    records = {
-        unit.trace_id: record
-        for group in groups
-        for unit, record in zip(group.units, _run_group(lens, group, captures, out, done, course), strict=True)
-    }
+    with working_on("trace", "steps", as_json=as_json) as work:
+        tally = Tally(work, sum(steps), len(steps))
+        records = {
+            unit.trace_id: record
+            for group in groups
+            for unit, record in zip(
+                group.units, _run_group(lens, group, captures, out, done, course, tally), strict=True
+            )
+        }
     return RunRecord(store=str(out), units=tuple(records[unit.trace_id] for unit in units))
 
 
@@ -197,12 +207,12 @@ def _check_groups(
     done: set[str],
     store: Store | None,
     course: Departures,
-) -> int:
-    """Check every request, and what is complete against it; returns the bytes that are still to be recorded."""
+) -> tuple[int, list[int]]:
+    """Check every request, and what is complete against it; returns the bytes and the steps of what is missing."""
     from dit_lens.engine.arrays import array_specs
     from dit_lens.engine.disk import planned_bytes
 
-    identity, planned = lens.identity, 0
+    identity, planned, steps = lens.identity, 0, []
     for group in groups:
         for row, (unit, request) in enumerate(zip(group.units, group.requests, strict=True)):
             _, layout, resolved = lens.plan(request, captures, batch=len(group.units), **course)
@@ -212,7 +222,13 @@ def _check_groups(
                 refuse_other_settings(unit.trace_id, store[unit.trace_id].manifest, facts)
             else:
                 planned += planned_bytes(array_specs(resolved, layout, lens.family.decode is not None))
-    return planned
+        if _missing(group, done):
+            steps.append(len(layout.running))
+    return planned, steps
+
+
+def _missing(group: Group, done: set[str]) -> list[int]:
+    return [row for row, unit in enumerate(group.units) if unit.trace_id not in done]
 
 
 def _check_room(planned: int, budget: int | None, out: Path, missing: Sequence[str]) -> None:
@@ -265,21 +281,34 @@ def refuse_other_settings(trace_id: str, manifest: Mapping[str, object], facts: 
 
 
 def _run_group(
-    lens: Lens, group: Group, captures: Sequence[Capture], out: Path, done: set[str], course: Departures
+    lens: Lens,
+    group: Group,
+    captures: Sequence[Capture],
+    out: Path,
+    done: set[str],
+    course: Departures,
+    tally: Tally,
 ) -> tuple[UnitRecord, ...]:
     """Run a group if a trace of it is missing; one record a unit."""
-    missing = [row for row, unit in enumerate(group.units) if unit.trace_id not in done]
-    results = dict(zip(missing, _trace(lens, group, captures, out, missing, course) if missing else (), strict=True))
+    missing = _missing(group, done)
+    traced = _trace(lens, group, captures, out, missing, course, tally) if missing else ()
+    results = dict(zip(missing, traced, strict=True))
     return tuple(judge(unit, out, group.place(row), results.get(row)) for row, unit in enumerate(group.units))
 
 
 def _trace(
-    lens: Lens, group: Group, captures: Sequence[Capture], out: Path, rows: Sequence[int], course: Departures
+    lens: Lens,
+    group: Group,
+    captures: Sequence[Capture],
+    out: Path,
+    rows: Sequence[int],
+    course: Departures,
+    tally: Tally,
 ) -> tuple[Result, ...]:
     out.parent.mkdir(parents=True, exist_ok=True)
-    names, steps = [unit.trace_id for unit in group.units], group.requests[0].steps
-    more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
-    with working_on(f"trace {names[rows[0]]}{more}, {steps} steps") as report, naming_pipeline():
+    names = [unit.trace_id for unit in group.units]
+    tell = tally.observer(names[rows[0]] + (f" and {len(rows) - 1} more" if len(rows) > 1 else ""))
+    with naming_pipeline():
         if len(names) == 1:
-            return (lens.trace(group.requests[0], captures, out, trace_id=names[0], on_step=report, **course),)
-        return lens.trace_batch(group.requests, captures, out, trace_ids=names, on_step=report, only=rows, **course)
+            return (lens.trace(group.requests[0], captures, out, trace_id=names[0], on_progress=tell, **course),)
+        return lens.trace_batch(group.requests, captures, out, trace_ids=names, on_progress=tell, only=rows, **course)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from dit_lens.cli.failures import BadOption, naming_pipeline
 from dit_lens.cli.output import show_json, show_line
-from dit_lens.cli.progress import working_on
+from dit_lens.cli.progress import Piece, working_on
 
 if TYPE_CHECKING:
     from dit_lens.bench import Bench, Call, Result, Table
@@ -53,13 +52,13 @@ def read_bench(scores: Sequence[Path], out: Path | None) -> BenchRecord:
     return BenchRecord(model=None, runs=len(results), table=table.as_dict(), text=table.text(), out=place)
 
 
-def run_calls(bench: Bench, out: Path) -> BenchRecord:
+def run_calls(bench: Bench, out: Path, *, as_json: bool = False) -> BenchRecord:
     """Run what is missing, and write scores and table of all that was asked for."""
     from dit_lens.bench import make_table, write_scores
 
     missing = [call for call in bench.calls if bench.missing(call)]
     runs = sum(len(bench.missing(call)) for call in missing)
-    results = {call: rows for _, calls in groupby(bench.calls, _row_of) for call, rows in _run_row(bench, list(calls))}
+    results = _run_all(bench, missing, runs, as_json)
     every = [result for rows in results.values() for result in rows]
     scored = any(result.overall is not None for result in every)
     table, model = make_table(every) if scored else None, bench.lens.origin.model
@@ -99,16 +98,20 @@ def _row_of(call: Call) -> str:
     return ":".join(filter(None, (call.question.task, call.question.variant)))
 
 
-def _run_row(bench: Bench, calls: Sequence[Call]) -> list[tuple[Call, tuple[Result, ...]]]:
-    """The results of one row of the table; says that it runs if anything of it does."""
-    total, done = sum(len(call.seeds) for call in calls), 0
-    results = []
-    with working_on(f"bench {_row_of(calls[0])}, {bench.condition.steps} steps") as report, naming_pipeline("was run"):
-        for call in calls:
-            if bench.missing(call):
-                report(done, total)
-            results.append((call, bench.run(call)))
-            done += len(call.seeds)
+def _run_all(bench: Bench, missing: Sequence[Call], runs: int, as_json: bool) -> dict[Call, tuple[Result, ...]]:
+    """The results of all calls; what is there is no progress. A row of the table is a piece of the work."""
+    rows, todo = list(dict.fromkeys(map(_row_of, missing))), set(missing)
+    results, done = {}, 0
+    with working_on("bench", "runs", as_json=as_json) as report, naming_pipeline("was run"):
+        for call in bench.calls:
+            if call not in todo:
+                results[call] = bench.run(call)
+                continue
+            row, wanted = _row_of(call), len(bench.missing(call))
+            piece = Piece(row, rows.index(row) + 1, len(rows))
+            report(done, runs, piece=piece)
+            results[call] = bench.run(call)
+            report(done := done + wanted, runs, piece=piece)
     return results
 
 

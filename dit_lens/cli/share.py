@@ -69,7 +69,7 @@ def pack(
     """
     from dit_lens_stores.share import pack as pack_store
 
-    with working_on(f"pack {store.name}") as tell:
+    with working_on(f"pack {store.name}", "bytes", as_json=json) as tell:
         size = pack_store(
             store,
             out,
@@ -118,7 +118,7 @@ def push(
     from dit_lens_stores.share import push as push_store
     from dit_lens_stores.share import target_of
 
-    with working_on(f"push {store.name}") as tell:
+    with working_on(f"push {store.name}", "bytes", as_json=json) as tell:
         done = push_store(
             store,
             target_of(target, private=private),
@@ -160,7 +160,7 @@ def pull(
     """
     from dit_lens_stores.share import pull as pull_store
 
-    with working_on(f"pull {out.name}") as tell:
+    with working_on(f"pull {out.name}", "bytes", as_json=json) as tell:
         done = pull_store(source, out, select=select, traces=trace, arrays=array, tell=tell)
     record = {"store": str(done.store), "source": done.source, "commit": done.revision, "traces": done.traces}
     _show(record | {"files": done.files, "bytes": done.size, "fetched files": done.fetched_files}, json)

@@ -45,9 +45,18 @@ def trace(model: str, /, *, options: Annotated[TraceOptions, Parameter(name="*")
     units, budget = part_of(units_of_options(options), options.shard), read_budget(options.budget)
     captures = gather_captures(options.capture, options.for_)
     store, settings = store_at(options.out), settings_of(options)
-    lens = load_quietly(model, dtype=options.dtype, device=options.device)
+    lens = load_quietly(model, dtype=options.dtype, device=options.device, as_json=options.json_)
     course = course_of(options)
     record = run_units(
-        lens, units, settings, captures, options.out, store, batch=options.batch, budget=budget, course=course
+        lens,
+        units,
+        settings,
+        captures,
+        options.out,
+        store,
+        batch=options.batch,
+        budget=budget,
+        course=course,
+        as_json=options.json_,
     )
     show_run(record, as_json=options.json_)

@@ -165,6 +165,16 @@ class Edit:
         mask = "" if self.mask is None else f"&mask({hashlib.sha256(self.mask.bits.encode()).hexdigest()[:8]})"
         return ":".join(filter(None, parts)) + (f"[{self.where}]" if self.where.axes else "") + mask
 
+    def __repr__(self) -> str:
+        """As it would be written, where text can say all of it."""
+        said = self.mask is None and not any(isinstance(source, (Values, Function)) for source in self.sources)
+        return f"Edit.parse({str(self)!r})" if said else f"<Edit {self}>"
+
+    def _repr_html_(self) -> str:
+        from dit_lens.notebook.requests import edit_html
+
+        return edit_html(self)
+
     def _check(self) -> None:
         for what, value, allowed in (("site", self.site, list(PLACES)), ("op", self.op, list(OPS))):
             if value not in allowed:

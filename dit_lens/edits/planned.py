@@ -52,6 +52,9 @@ class Planned:
     def __str__(self) -> str:
         return in_words(self.edit, self.addresses, int(self.region.sum()))
 
+    def __repr__(self) -> str:
+        return f"<dit-lens edit {self.number}: {self}>"
+
 
 def plan_edit(edit: Edit, layout: Layout, number: int = 0) -> Planned:
     """Check an edit against a run, and give every address that it will come to.

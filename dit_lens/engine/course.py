@@ -172,6 +172,15 @@ class PlannedCourse:
         stop = [] if self.course.stop_after is None else [f"stop after step {self.course.stop_after}"]
         return "\n".join([*start, *edits, *resets, *stop])
 
+    def __repr__(self) -> str:
+        words = str(self).splitlines() or ["nothing departs from the plain run"]
+        return "\n".join([f"<dit-lens course: {len(self.edits)} edits>", *(f"  {line}" for line in words)])
+
+    def _repr_html_(self) -> str:
+        from dit_lens.notebook.requests import course_html
+
+        return course_html(self)
+
 
 PLAIN = PlannedCourse(Course())
 """The course of a run that departs in nothing."""

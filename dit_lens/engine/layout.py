@@ -87,6 +87,12 @@ class Layout:
     first: int = 0
     stop: int | None = None
 
+    def __repr__(self) -> str:
+        frames, rows, columns = self.tokens
+        sizes = f"{self.layers} layers, {frames} x {rows} x {columns} tokens, {self.channels} channels"
+        runs = "" if len(self.running) == self.steps else f" of which {self.first} to {self.running[-1]} run"
+        return f"<dit-lens layout: {'+'.join(self.branches)}, {self.steps} steps{runs}, {sizes}, {self.dtype}>"
+
     @property
     def steps(self) -> int:
         """Number of denoising steps."""

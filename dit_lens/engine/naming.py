@@ -6,16 +6,55 @@ it runs; what is captured and what ran beside it are no part of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from dit_lens.engine.errors import BadRequest
-from dit_lens_stores import OtherSettings, StoreExists
+from dit_lens_stores import OtherSettings, StoreExists, check_trace_id
 
-__all__ = ["check_notes", "naming_default_ids"]
+__all__ = ["check_ids", "check_notes", "naming_default_ids"]
 
 _OF_THE_STORE = ("latents", "lineage", "source_dtypes")
+
+
+def check_ids(ids: Sequence[str], count: int) -> list[str]:
+    """The ids of the traces of one run.
+
+    Parameters
+    ----------
+    ids : sequence of str
+    count : int
+        How many requests run.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    BadRequest
+        If they are no texts, or not as many different ones as requests.
+    StoreError
+        If a store could not hold one.
+
+    Examples
+    --------
+    >>> check_ids(["maze-0", "maze-1"], 2)
+    ['maze-0', 'maze-1']
+    """
+    names = list(ids)
+    for name in names:
+        if not isinstance(name, str):
+            raise BadRequest(
+                f"the trace has no such name; got {name!r}, allowed a text; leave it out, or write 'maze-0'"
+            )
+    if len(names) != count or len(set(names)) != count:
+        raise BadRequest(
+            f"the names of the traces do not fit the batch; got {', '.join(names)}, allowed {count} different names; "
+            f"give every request a seed or a name of its own"
+        )
+    return [check_trace_id(name) for name in names]
 
 
 def check_notes(notes: object, manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from dit_lens.engine.hooks import attached
 from dit_lens.engine.layout import Layout
 from dit_lens.engine.recorder import Recorder
 from dit_lens.engine.seeding import seeded
+from dit_lens.generation import Standing
 from dit_lens_stores import TraceWriter
 
 __all__ = ["Outcome", "decode", "run_edited", "run_plain", "run_traced"]
@@ -93,6 +94,7 @@ def run_traced(
     on_step: Callable[[int, int], None] | None = None,
     guard: DiskGuard | None = None,
     course: PlannedCourse = PLAIN,
+    on_progress: Callable[[Standing], None] | None = None,
 ) -> Outcome:
     """Run and record; the traces are complete in the store when this returns, and failed when it raises.
 
@@ -110,6 +112,8 @@ def run_traced(
         Ends the run before the disk is full.
     course : PlannedCourse
         How the run departs from the plain one.
+    on_progress : callable, optional
+        Called after every step, and after ``on_step``, with the run's standing.
 
     Returns
     -------
@@ -128,7 +132,8 @@ def run_traced(
             recorders = [Recorder(writer, captures, layout, flow) if writer else None for writer in writers]
             _note_past(there, course)
             start = time.perf_counter()
-            with attached(pipeline, family, layout, recorders, on_step, course) as between:
+            tell = _telling(flow, on_step, on_progress)
+            with attached(pipeline, family, layout, recorders, tell, course) as between:
                 rows = _call(pipeline, family, batch)
             seconds = time.perf_counter() - start
             flow.drain()
@@ -145,6 +150,18 @@ def run_traced(
             _give_up(writer, error)
         raise
     return Outcome(rows, videos, seconds, flow.waited, flow.bytes, resets)
+
+
+def _telling(
+    flow: Flow, on_step: Callable[[int, int], None] | None, on_progress: Callable[[Standing], None] | None
+) -> Callable[[int, int], None]:
+    def tell(done: int, steps: int) -> None:
+        if on_step is not None:
+            on_step(done, steps)
+        if on_progress is not None:
+            on_progress(Standing(done, steps, flow.events, flow.bytes, flow.queued, flow.waited))
+
+    return tell
 
 
 def _note_past(writers: Sequence[TraceWriter], course: PlannedCourse) -> None:

@@ -155,8 +155,14 @@ class StoreReader:
         return len(self._entries)
 
     def __repr__(self) -> str:
-        lines = [f"  {trace_id:24} {entry.get('status')}" for trace_id, entry in self._entries.items()]
-        return "\n".join([f"<dit-lens store '{self.url}': {len(lines)} traces>", *lines])
+        from dit_lens_stores.summary import store_in_words
+
+        return store_in_words(self)
+
+    def _repr_html_(self) -> str:
+        from dit_lens_stores.html.traces import store_html
+
+        return store_html(self)
 
     def _check_known(self, trace_id: str) -> None:
         known = self._entries

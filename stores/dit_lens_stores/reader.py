@@ -238,9 +238,19 @@ class Trace:
         return len(self.arrays)
 
     def __repr__(self) -> str:
-        shapes = {name: ", ".join(f"{dim} {size}" for dim, size in self[name].sizes.items()) for name in self._held()}
-        lines = [f"  {name:24} ({shape})" for name, shape in shapes.items()]
-        return "\n".join([f"<dit-lens trace '{self.id}': {self.status}>", *lines])
+        from dit_lens_stores.summary import trace_in_words
+
+        return trace_in_words(self)
+
+    def _repr_html_(self) -> str:
+        from dit_lens_stores.html.traces import trace_html
+
+        return trace_html(self)
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        """The names of the arrays of which there is something to read."""
+        return tuple(self._held())
 
     def _held(self) -> list[str]:
         self._contents.load(self.arrays)

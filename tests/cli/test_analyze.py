@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def test_several_stores_are_one_analysis(dit_lens_command, tmp_path: Path, store
 
 def test_progress_is_in_bytes(dit_lens_command, tmp_path: Path, stores) -> None:
     said = dit_lens_command("analyze", *stores, *ENERGY, "--out", tmp_path)
-    assert said.err.splitlines() == ["probe energy on 4 traces (1.44 kB of 23 kB)"]
+    assert said.err.splitlines() == ["probe energy on 4 traces: 1.44 kB of 23 kB"]
 
 
 def test_dask_reads_the_chunks(dit_lens_command, tmp_path: Path, stores, expected) -> None:
@@ -57,7 +58,8 @@ def test_parts_are_combined(dit_lens_command, tmp_path: Path, stores, expected) 
         (record,) = said.json["shards"]
         assert record["shard"] == part
         assert Path(record["state"]).is_file()
-        assert f"probe energy on 4 traces, part {part} (1.44 kB of " in said.err
+        first = json.loads(said.err.splitlines()[0])
+        assert (first["work"], first["done"]) == (f"probe energy on 4 traces, part {part}", 1440)
     assert not (tmp_path / "energy.zarr").exists()
     said = dit_lens_command(*words, "--combine")
     assert said.code == 0, said.err

@@ -63,7 +63,7 @@ def test_the_real_thing(dit_lens_command, tmp_path: Path, model: Path) -> None:
     words = ["--tasks", "maze:plain", "--n", 1, "--size", 3, "--steps", 2, "--seeds", "0:2", "--batch", 2, "--videos"]
     said = dit_lens_command("bench", model, *words, "--out", out, "--json")
     assert said.code == 0, said.err
-    assert said.err.splitlines() == ["bench maze:plain, 2 steps (0 of 2)"]
+    assert [json.loads(line)["done"] for line in said.err.splitlines()] == [0, 2, 2]
     record = said.json
     assert (record["runs"], record["already_there"], record["out"]) == (2, 0, str(out))
     assert record["seconds"] > 0
@@ -95,7 +95,9 @@ def test_what_a_reader_sees(dit_lens_command, tmp_path: Path, model: Path, calls
         f"out      {tmp_path / 'b'}",
         f"scores   {tmp_path / 'b' / 'scores.json'}",
     ]
-    assert said.err.splitlines() == ["bench maze:plain, 2 steps (0 of 4)", "bench fork:free, 2 steps (0 of 4)"]
+    first, second = said.err.splitlines()
+    assert first == "bench maze:plain (1 of 2): 0 of 8 runs"
+    assert second.startswith("bench fork:free (2 of 2): 4 of 8 runs, ")
     again = dit_lens_command("bench", model, *WORDS, "--seeds", "0:2", "--out", tmp_path / "b")
     assert again.out.splitlines()[: len(table)] == table
     assert "runs     8, 8 of them already there" in again.out.splitlines()

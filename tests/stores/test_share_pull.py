@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,14 @@ def _store(path: Path) -> Store:
     from dit_lens_stores import create_store
 
     return create_store(path)
+
+
+def test_what_comes_is_told_as_it_comes(made: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large file counts while it comes, and one that is there already counts as well."""
+    monkeypatch.setattr("dit_lens_stores.share.pulling.PART", 100)
+    told: list[tuple[int, int]] = []
+    done = pull(made.path, tmp_path / "b.zarr", tell=lambda *counts: told.append(counts))
+    assert [count for count, _ in told] == sorted(count for count, _ in told)
+    assert told[-1] == (done.size, done.size)
+    assert max(now - before for (before, _), (now, _) in pairwise([(0, 0), *told])) <= 100
+    assert len(told) > done.files

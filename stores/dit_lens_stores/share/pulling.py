@@ -9,6 +9,7 @@ nobody ever opens half a store. A part comes through the reader and is written a
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,24 +155,36 @@ def _content(place: Place, key: str) -> bytes | None:
 
 
 def _fetch_all(source: Source, partial: Path, tell: Tell) -> int:
-    size, done, fetched = sum(found.size for found in source.files.values() if found), 0, 0
+    came = _Came(sum(found.size for found in source.files.values() if found), tell)
 
-    def fetch(key: str) -> tuple[int, bool]:
+    def fetch(key: str) -> bool:
         path = partial / key
         new = not _same(source, key, path)
         if new:
-            _fetch(source, key, path)
-        return path.stat().st_size, new
+            _fetch(source, key, path, came)
+        else:
+            came.add(path.stat().st_size)
+        return new
 
     keys = sorted(source.files, key=lambda key: (phase_of(key), key))
-    for at in range(0, len(keys), 64):
-        for length, new in side_by_side(source.place, fetch, keys[at : at + 64]):
-            done, fetched = done + length, fetched + new
-        tell(done, max(size, done))
-    return fetched
+    batches = (keys[at : at + 64] for at in range(0, len(keys), 64))
+    return sum(sum(side_by_side(source.place, fetch, batch)) for batch in batches)
 
 
-def _fetch(source: Source, key: str, path: Path) -> None:
+class _Came:
+    """Adds up what several threads fetch, and tells of it, one at a time."""
+
+    def __init__(self, size: int, tell: Tell) -> None:
+        self._size, self._tell, self._done = size, tell, 0
+        self._lock = threading.Lock()
+
+    def add(self, more: int) -> None:
+        with self._lock:
+            self._done += more
+            self._tell(self._done, max(self._size, self._done))
+
+
+def _fetch(source: Source, key: str, path: Path, came: _Came) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     found = source.files[key]
@@ -179,7 +192,7 @@ def _fetch(source: Source, key: str, path: Path) -> None:
     try:
         with beside.open("wb") as file:
             for at in range(0, size or 0, PART):
-                file.write(source.place.read_range(key, at, min(PART, (size or 0) - at)) or b"")
+                came.add(file.write(source.place.read_range(key, at, min(PART, (size or 0) - at)) or b""))
         _check_came(source, key, beside)
         beside.replace(path)
     finally:

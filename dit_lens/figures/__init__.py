@@ -1,7 +1,7 @@
 """Figures of saved results for papers and screens: chosen by name, fitted to a column, saved with their data."""
 
 from dit_lens.figures.errors import BadFigure, FigureError, FigureInTheWay, UnknownFigure
-from dit_lens.figures.films import write_film
+from dit_lens.figures.films import FilmFormat, write_film
 from dit_lens.figures.note import data_of, note_data
 from dit_lens.figures.redraw import Listed, list_figures, ready_probe
 from dit_lens.figures.save import Saved, save_figure
@@ -12,6 +12,7 @@ __all__ = [
     "BadFigure",
     "FigureError",
     "FigureInTheWay",
+    "FilmFormat",
     "Listed",
     "Saved",
     "UnknownFigure",

@@ -56,7 +56,7 @@ def fit(figure: Figure, width: float) -> None:
     >>> figure = Figure(figsize=(8, 4), layout="constrained")
     >>> _ = figure.subplots().set_title("a title that is much longer than any column of a paper could be wide")
     >>> fit(figure, 3.25)
-    >>> figure.get_figwidth()
+    >>> float(figure.get_figwidth())
     3.25
     """
     with looking():

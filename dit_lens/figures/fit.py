@@ -8,6 +8,7 @@ does not fit after that is refused, by the words that do not.
 
 from __future__ import annotations
 
+import warnings
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ SMALLEST, LARGEST = 6.0, 8.0
 _LEAST_TEXT, _LEAST_LINES = 0.8, 0.6
 _ROUNDS = 4
 _NEARLY = 0.02
+_TALLER = 1.3
+"""To begin with: a layout that finds no room for the panels is none."""
 _TOUCHING = 0.2
 """Of the smaller of two texts: what may lie under the other one. Boxes around letters are larger than the letters."""
 _BEYOND = 2.0
@@ -64,10 +67,11 @@ def fit(figure: Figure, width: float) -> None:
         before, shapes = len(misfits(figure)), {axis: _shape(axis) for axis in figure.axes}
         ratio = width / figure.get_figwidth()
         _scale(figure, ratio)
-        figure.set_size_inches(width, min(figure.get_figheight() * ratio, HEIGHT))
+        figure.set_size_inches(width, min(figure.get_figheight() * ratio * _TALLER + 1.0, HEIGHT))
+        whole: dict[Text, str] = {}
         for _ in range(_ROUNDS):
             _lay_out(figure)
-            changed = [rearrange(figure) for rearrange in (widen_legends, wrap_words, shorten_ticks)]
+            changed = [widen_legends(figure), wrap_words(figure, whole), shorten_ticks(figure)]
             if any(changed):
                 _lay_out(figure)
             height = min(_height(figure, shapes), HEIGHT)
@@ -77,10 +81,7 @@ def fit(figure: Figure, width: float) -> None:
         _draw(figure)
         wrong = misfits(figure)
     if len(wrong) > before:
-        raise BadFigure(
-            f"the figure cannot be read at that width; got {width:g} inches, where {wrong[0]}, allowed one at which "
-            f"no text touches another; choose a wider one, or --style screen"
-        )
+        raise _too_narrow(figure, wrong[0])
 
 
 def misfits(figure: Figure) -> list[str]:
@@ -108,10 +109,22 @@ def _draw(figure: Figure) -> None:
 def _lay_out(figure: Figure) -> None:
     """Give panels their places, which takes a fraction of drawing; only a layout engine can."""
     engine = figure.get_layout_engine()
-    if engine is not None:
-        engine.execute(figure)
-    else:
+    if engine is None:
         _draw(figure)
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        try:
+            engine.execute(figure)
+        except UserWarning as error:
+            raise _too_narrow(figure, "nothing is left for its panels") from error
+
+
+def _too_narrow(figure: Figure, reason: str) -> BadFigure:
+    return BadFigure(
+        f"the figure cannot be read at that width; got {figure.get_figwidth():g} inches, where {reason}, allowed one "
+        f"at which no text touches another; choose a wider one, or --style screen"
+    )
 
 
 def _texts(figure: Figure) -> list[Text]:

@@ -18,12 +18,26 @@ __all__ = ["shorten_ticks", "widen_legends", "wrap_words"]
 
 _MARGIN = 0.97
 """Of the width of the figure that a title may take."""
+_TALL = 1.15
+"""Of the height of a panel, that the label beside it may take."""
 _APART = 2.0
 """Points between the labels of two ticks."""
 
 
-def wrap_words(figure: Figure) -> bool:
-    """Break what is longer than its place: titles of the figure and of panels, and labels of axes; whether any was.
+def wrap_words(figure: Figure, whole: dict[Text, str]) -> bool:
+    """Break what is longer than its place: titles of the figure and of panels, and labels of axes.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    whole : dict
+        The words as they were before any was broken, which is filled by the first call: places change from one call
+        to the next.
+
+    Returns
+    -------
+    bool
+        Whether any text changed.
 
     Examples
     --------
@@ -31,7 +45,7 @@ def wrap_words(figure: Figure) -> bool:
     >>> figure = Figure(figsize=(2, 2))
     >>> title = figure.suptitle("two words and several more of them")
     >>> figure.draw_without_rendering()
-    >>> wrap_words(figure), title.get_text().count(chr(10)) > 0
+    >>> wrap_words(figure, {}), title.get_text().count(chr(10)) > 0
     (True, True)
     """
     rooms: list[tuple[Any, float]] = [
@@ -44,8 +58,8 @@ def wrap_words(figure: Figure) -> bool:
         across = (axis.title, axis._left_title, axis.xaxis.label)  # type: ignore[attr-defined]
         rooms += [(text, box.width) for text in across]
         if axis.yaxis.label.get_rotation() == 90:
-            rooms.append((axis.yaxis.label, box.height))
-    return any([_wrap(text, room) for text, room in rooms])  # noqa: C419, all of them
+            rooms.append((axis.yaxis.label, box.height * _TALL))
+    return any([_wrap(text, whole, room) for text, room in rooms])  # noqa: C419, all of them
 
 
 def widen_legends(figure: Figure) -> bool:
@@ -71,13 +85,10 @@ def shorten_ticks(figure: Figure) -> bool:
     return any([_thin(*each) for each in axes])  # noqa: C419, all of them
 
 
-def _wrap(text: Text, room: float) -> bool:
-    lines = text.get_text().split("\n")
-    broken = [part for line in lines for part in _broken(text, line, room)]
-    if broken == lines:
-        return False
-    text.set_text("\n".join(broken))
-    return True
+def _wrap(text: Text, whole: dict[Text, str], room: float) -> bool:
+    before, lines = text.get_text(), whole.setdefault(text, text.get_text()).split("\n")
+    text.set_text("\n".join(part for line in lines for part in _broken(text, line, room)))
+    return text.get_text() != before
 
 
 def _broken(text: Text, line: str, room: float) -> list[str]:

@@ -122,7 +122,7 @@ def _save(
     bytes_, noted = rendered(figure, as_format, dpi), data_of(figure)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(bytes_)
-    data = write_data(result if noted is None else noted, path)
+    data = write_data(result[sorted(map(str, result.data_vars))] if noted is None else noted, path)
     across, along = (round(float(inches), 3) for inches in figure.get_size_inches())
     facts |= {"inches": [across, along], "data": data.name}
     facts |= {"data_is": "what is drawn" if noted is not None else "the whole result: the probe does not say"}

@@ -82,7 +82,8 @@ def table_of(data: xr.Dataset) -> tuple[list[str], Iterable[list[Any]]]:
     >>> head, list(rows)
     (['variable', 'step', 'sigma', 'value'], [['score', 0, 1.0, 0.5], ['score', 4, 0.25, 1.0]])
     """
-    named = [*(str(dim) for dim in data.dims), *(str(name) for name in data.coords if name not in data.dims)]
+    dims = dict.fromkeys(str(dim) for variable in data.data_vars.values() for dim in variable.dims)
+    named = [*dims, *sorted(str(name) for name in data.coords if name not in dims)]  # Zarr keeps no order
     return ["variable", *named, "value"], _rows(data, named)
 
 

@@ -166,9 +166,11 @@ def test_a_result_survives_its_file(result, tmp_path):
     assert load_result(save_result(result, tmp_path / "r.zarr")).equals(result)
 
 
-def test_figures_say_what_was_found(result):
+def test_figures_say_what_was_found(result, same_as_noted):
     figures = Trajectory().draw(result)
     assert sorted(figures) == ["distance", "filmstrip", "foretold", "readings", "roc"]
+    for name in ("distance", "filmstrip", "foretold"):
+        same_as_noted(figures[name], told_in_words=("frame_order", "solved"))
     strip = figures["filmstrip"]
     pictures = [ax for ax in strip.axes if ax.images]
     assert len(pictures) == 4 * 5

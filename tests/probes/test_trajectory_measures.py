@@ -1,6 +1,5 @@
 """The measures of the trajectory probe on paths with a planted commitment, correction, order and mixture."""
 
-import itertools
 import math
 
 import numpy as np

@@ -100,7 +100,7 @@ def _place(chosen: xr.Dataset, step: int | None) -> int:
         return len(held) + step
     if step not in held:
         raise BadParams(
-            f"probe 'trajectory' finds no such step to draw a ROC of; got {step}, allowed {held[0]} to {held[-1]}; "
+            f"probe 'trajectory' finds no such step to draw a ROC of; got {step}, allowed {', '.join(map(str, held))}; "
             f"choose one"
         )
     return held.index(step)

@@ -92,7 +92,7 @@ def test_the_curve_is_that_of_scikit_learn(planted, step, label):
     interval = f"{float(curve['area']):.3f} [{float(curve['area_low']):.3f}, {float(curve['area_high']):.3f}]"
     assert drawn.get_label() == f"disagreement of latents: {interval}"
     assert "38 questions" in figure.get_suptitle()
-    assert f"step {label}, σ" in figure.get_suptitle()
+    assert f"step {label} (σ" in figure.get_suptitle()
 
 
 def test_a_predictor_that_has_no_curve_says_why(planted):

@@ -105,9 +105,10 @@ def _next(far: xr.DataArray, kind: str) -> npt.NDArray[np.float64]:
 
 
 def _labelled(far: xr.DataArray, kind: str, tables: Sequence[npt.NDArray[np.float64]]) -> xr.DataArray:
-    """The distances of all branches, at the step and layer from which they lead to the next."""
-    labels = far.isel(step_b=0, layer_b=0, drop=True).isel({kind: slice(0, -1)})
-    return labels.transpose("branch", "step", "layer").copy(data=np.stack(tables))
+    """The distances of all branches, at the step and layer from which they lead to the next; NaN at the last."""
+    labels = far.isel(step_b=0, layer_b=0, drop=True).transpose("branch", "step", "layer")
+    last = [(0, int(dim == kind)) for dim in labels.dims]
+    return labels.copy(data=np.pad(np.stack(tables), last, constant_values=np.nan))
 
 
 def _steps_by_layers(result: xr.Dataset) -> Figure:

@@ -79,7 +79,7 @@ def _shown(result: xr.Dataset, at: str) -> xr.Dataset:
         return ends.mean(["question", "seed", "noise_seed"]).assign(means)
     kept = [f"score_at_{at}_{end}" for end in ("mean", "low", "high")]
     kept += [f"control_score_at_{at}_mean", "clean_score_mean"]
-    return result[kept].assign(means, floor=result["floor"].mean())
+    return result[kept].assign({**means, "floor": result["floor"].mean()})
 
 
 def _title(result: xr.Dataset, at: str) -> str:

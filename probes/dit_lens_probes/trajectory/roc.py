@@ -72,7 +72,8 @@ def draw_roc(chosen: xr.Dataset, step: int | None) -> Figure:
     axis.set_ylabel("share of failed questions above the threshold", fontsize=9)
     plain(axis)
     figure.legend(loc="outside lower center", ncols=1, fontsize=8, frameon=False)
-    where = name_step(chosen, at).replace("\n", ", ")
+    where, *told = name_step(chosen, at).split("\n")
+    where += f" ({', '.join(told)})" if told else ""
     title = f"Do seeds that disagree at {where} foretell failure?\n{_counted(chosen)}; area, 95 % over questions"
     figure.suptitle(title, fontsize=9, x=0.01, ha="left")
     return note_data(figure, xr.concat(curves.values(), "predictor", join="outer", coords="minimal", compat="override")

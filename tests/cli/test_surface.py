@@ -90,6 +90,7 @@ SURFACE = {
         "--width",
     },
     "demo": {"--json", "--model", "--out", "--puzzle", "--seed", "--size", "--steps"},
+    "figure": {"RESULT", "--format", "--json", "--name", "--out", "--probe", "--set", "--style", "--width"},
     "intervene": {
         "MODEL",
         "--data",

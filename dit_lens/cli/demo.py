@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,9 +21,6 @@ from dit_lens.cli.records import RunRecord, show_units
 from dit_lens.cli.report import ReportOptions, ReportRecord, show_page, write_page
 from dit_lens.cli.runs import Settings, gather_captures, load_quietly, run_units, store_at
 from dit_lens.cli.samples import Task, puzzle_sample, units_of
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["DemoOptions", "DemoRecord", "demo"]
 

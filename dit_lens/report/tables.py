@@ -110,8 +110,10 @@ def _mean(values: xr.DataArray) -> xr.DataArray:
     repeats = [dim for dim in values.dims if dim in REPEATS]
     if not repeats:
         return values
-    over = " and ".join(f"{values.sizes[dim]} {str(dim).replace('_', ' ')}s" for dim in repeats)
-    return values.mean(repeats, keep_attrs=True).assign_attrs(long_name=f"{title_of(values)}, mean over {over}")
+    several = [dim for dim in repeats if values.sizes[dim] > 1]
+    over = " and ".join(f"{values.sizes[dim]} {str(dim).replace('_', ' ')}s" for dim in several)
+    title = f"{title_of(values)}, mean over {over}" if several else title_of(values)
+    return values.mean(repeats, keep_attrs=True).assign_attrs(long_name=title)
 
 
 def _cut_pairs(values: xr.DataArray) -> list[xr.DataArray]:
@@ -211,18 +213,23 @@ def _packed(made: Sequence[tuple[dict[str, Any], xr.DataArray, _Layout]], blobs:
 
 
 def _curve(source: Source, name: str, trace: str | None, values: xr.DataArray, at: _Layout) -> dict[str, Any]:
-    mates = {what: _mate(source, mate, trace) for what, mate in mates_of(source.data, name).items()}
-    control = mates.pop("control", None)
-    lines = _lines(values, mates, at, "")
-    if control is not None and at.columns in control.dims:
-        own = _Layout("", at.columns, tuple(dim for dim in at.pages if dim in control.dims))
-        lines += _lines(control, {}, own, "control")
+    lines, control = _lines(values, _ends(source, name, trace), at, ""), mates_of(source.data, name).get("control")
+    beside = None if control is None else _mate(source, control, trace)
+    if control is not None and beside is not None and at.columns in beside.dims:
+        own = _Layout("", at.columns, tuple(dim for dim in at.pages if dim in beside.dims))
+        lines += _lines(beside, _ends(source, control, trace), own, "control")
     return {
         **_head(source, name, trace, values),
         "x": axis_of(values, at.columns),
         "lines": [line for line in lines if any(value is not None for value in line["y"])],
         "floors": _floors(source, name, values),
     }
+
+
+def _ends(source: Source, name: str, trace: str | None) -> dict[str, xr.DataArray]:
+    """Both ends of an interval, if there is one."""
+    mates = mates_of(source.data, name)
+    return {what: _mate(source, mates[what], trace) for what in ("low", "high") if what in mates}
 
 
 def _mate(source: Source, name: str, trace: str | None) -> xr.DataArray:

@@ -22,8 +22,9 @@ from dit_lens.report.axes import PLACES, REPEATS, axis_of, label_texts, labels_o
 from dit_lens.report.quantise import Blobs, pack_array
 from dit_lens.report.sorting import Sorted, each_trace, mates_of, title_of, units_of
 from dit_lens.report.sources import Source
+from dit_lens.report.words import Words
 
-__all__ = ["Tables", "build_tables"]
+__all__ = ["Tables", "build_tables", "number_words"]
 
 _PAGES, _LINES = 256, 24
 _DIVERGING = 0.1  # of the largest value: smaller negative ones are noise around zero
@@ -83,6 +84,19 @@ def build_tables(found: Sorted, blobs: Blobs) -> Tables:
         if not (drawn or lined):
             found.left.setdefault(name, "nothing in it")
     return made
+
+
+def number_words(found: Sorted) -> Words:
+    """The variables of a result that are one number each, as labelled lines; the mean over repeats.
+
+    Examples
+    --------
+    >>> from dit_lens.report.sorting import sort_variables
+    >>> number_words(sort_variables(Source("mine", xr.Dataset({"calls": ("question", [2, 4])}), {})))
+    [['calls, mean over 2 questions', '3']]
+    """
+    means = [_mean(found.source.data[name]) for name in found.numbers]
+    return [[title_of(one), f"{float(one):.4g}"] for one in means if np.isfinite(float(one))]
 
 
 def _everywhere(made: Sequence[tuple[dict[str, Any], xr.DataArray, _Layout]]) -> float | None:

@@ -26,7 +26,7 @@ from dit_lens.report.runs import build_runs
 from dit_lens.report.sorting import Sorted, sort_variables
 from dit_lens.report.sources import ALL_TRACES, Given, Source, read_sources, traces_of
 from dit_lens.report.stored import Stored, open_traces
-from dit_lens.report.tables import Tables, build_tables
+from dit_lens.report.tables import Tables, build_tables, number_words
 from dit_lens.report.words import result_words
 
 __all__ = ["CAP", "FOLDER", "Report", "make_report"]
@@ -137,8 +137,10 @@ def _small_parts(
     shown, of_films = build_films(films, cap * _FILMS, blobs)
     tables = [build_tables(one, blobs) for one in found]
     notes = [*stored.notes, *of_runs, *of_films, *_of_matrices(tables), *(line for one in found for line in one.note())]
+    results = [{"name": one.source.name, "words": result_words(one.source) + number_words(one)} for one in found]
     return {
         **_shell(sources, notes),
+        "results": results,
         "runs": runs,
         "films": shown,
         "matrices": [matrix for one in tables for matrix in one.matrices],
@@ -157,8 +159,7 @@ def _shell(sources: Sequence[Source], notes: Sequence[str]) -> Payload:
         "software": f"dit-lens {__version__}",
         "command": "",
         "notes": list(notes),
-        "results": [{"name": source.name, "words": result_words(source)} for source in sources],
-        **{name: [] for name in ("runs", "maps", "matrices", "films", "curves")},
+        **{name: [] for name in ("results", "runs", "maps", "matrices", "films", "curves")},
     }
 
 

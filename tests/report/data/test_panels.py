@@ -93,7 +93,8 @@ def test_what_is_done_and_what_is_observed_face_each_other():
     values = RNG.normal(size=(4, 4, 2, 3))
     coords = {**STEPS, "observed": STEPS["step"], "observed_sigma": ("observed", STEPS["sigma"][1])}
     dims = ("step", "observed", "kind", "question")
-    report = report_of({"distance": (dims, values)}, {**coords, "kind": ["gauss", "dose"]}, traces=[])
+    data = {"distance": ((*dims, "seed"), values[..., None])}
+    report = report_of(data, {**coords, "kind": ["gauss", "dose"]}, traces=[])
     (matrix,) = report.payload["matrices"]
     assert (matrix["rows"]["dim"], matrix["columns"]["dim"], matrix["trace"]) == ("step", "observed", None)
     assert (matrix["row_sets"], matrix["column_sets"]) == ({}, {"step": [0, 1, 2, 3]})
@@ -117,6 +118,7 @@ def test_a_curve_has_its_interval_its_control_and_its_floor():
         "high": [0.1, 0.2, 0.3, None],
     }
     assert [line["label"] for line in curve["lines"]] == ["", "control"]
+    assert curve["lines"][1]["low"] == [0.5] * 4
     assert curve["floors"] == [{"label": "clean score", "y": 0.75}, {"label": "floor", "y": 0.1}]
     assert curve["x"]["experts"] == STEPS["expert"][1]
     assert any("of single units; their mean is drawn" in note for note in report.payload["notes"])

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         UnsupportedNNsight,
         Untraceable,
     )
+    from dit_lens.figures.errors import BadFigure, FigureError, FigureInTheWay, UnknownFigure
     from dit_lens.probing.errors import (
         BadParams,
         BrokenProbe,
@@ -80,6 +81,7 @@ __all__ = [
     "BadBench",
     "BadBlock",
     "BadEdit",
+    "BadFigure",
     "BadParams",
     "BadPuzzle",
     "BadRecipe",
@@ -96,6 +98,8 @@ __all__ = [
     "DiskTooSmall",
     "DitLensError",
     "DuplicateEvent",
+    "FigureError",
+    "FigureInTheWay",
     "FlowClosed",
     "IncompleteTrace",
     "MissedEdit",
@@ -118,6 +122,7 @@ __all__ = [
     "UnexpectedVisit",
     "UnknownArray",
     "UnknownCapture",
+    "UnknownFigure",
     "UnknownFormat",
     "UnknownModel",
     "UnknownProbe",
@@ -128,7 +133,7 @@ __all__ = [
     "close_match",
 ]
 
-_ROOMS = ("engine", "probing", "puzzles", "testing", "tiny", "bench")
+_ROOMS = ("engine", "probing", "puzzles", "testing", "tiny", "bench", "figures")
 
 
 def __getattr__(name: str) -> object:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import torch
+    import xarray as xr
     from PIL.Image import Image
 
 __all__ = ["Generation", "Result", "Size", "Standing"]
@@ -132,6 +133,8 @@ class Result:
         Why what an earlier, unfinished run had recorded of the trace was dropped, if it was.
     resets : tuple of int
         Steps before which the solver was made to forget its history; a control run is one with the same ``resets``.
+    kept : mapping of str to xarray.DataArray
+        What ``generate`` was asked to keep in memory, by the names that arrays have in a trace.
     """
 
     latents: torch.Tensor
@@ -142,6 +145,7 @@ class Result:
     waited: float = 0.0
     anew: str | None = None
     resets: tuple[int, ...] = ()
+    kept: Mapping[str, xr.DataArray] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """In words: latents and videos are millions of numbers."""

@@ -35,6 +35,7 @@ from dit_lens.engine.course import (
 )
 from dit_lens.engine.disk import DiskGuard, check_free, planned_bytes, read_budget, refuse_over_budget, taken_bytes
 from dit_lens.engine.errors import BadRequest
+from dit_lens.engine.keeper import LIMIT_BYTES
 from dit_lens.engine.layout import Layout
 from dit_lens.engine.naming import check_ids, check_notes, naming_default_ids
 from dit_lens.engine.plan import check_request, plan_layout, plan_size
@@ -96,6 +97,7 @@ class Lens:
         start: Start | str | None = None,
         stop_after: int | None = None,
         decode: bool | None = None,
+        keep: Iterable[Capture | str] = (),
     ) -> Result:
         """Run and record nothing; without further arguments with nothing attached: the control of a trace.
 
@@ -113,6 +115,9 @@ class Lens:
             The last step that runs.
         decode : bool, optional
             Whether to decode the latents to a video; by default if the family can.
+        keep : iterable of Capture or str
+            What the result keeps in memory, as ``kept``: the numbers of a trace without a trace, for runs that are
+            read at once. A gigabyte at most.
 
         Returns
         -------
@@ -122,19 +127,22 @@ class Lens:
         ------
         BadRequest, Untraceable
             If the model cannot run it.
+        UnknownCapture, OverBudget
+            If something cannot be kept, or is more than a gigabyte.
         BadEdit, BadSelection, StoreError
             If an edit does not fit the run, or its source does not give what it needs; before the model runs.
         MissedEdit
             If an edit did not come to an address, or the pipeline undid it.
         """
         course = Departures(edits=edits, resets=resets, start=start, stop_after=stop_after)
-        return self.generate_batch([request], decode=decode, **course)[0]
+        return self.generate_batch([request], decode=decode, keep=keep, **course)[0]
 
     def generate_batch(
         self,
         requests: Sequence[Generation],
         *,
         decode: bool | None = None,
+        keep: Iterable[Capture | str] = (),
         **course: Unpack[Departures],
     ) -> tuple[Result, ...]:
         """Run several requests in one call of the pipeline; a row is not bit-equal to the same request alone.
@@ -143,8 +151,8 @@ class Lens:
         ----------
         requests : sequence of Generation
             Alike in all but prompt, negative prompt and seed.
-        decode, **course
-            See ``generate``; every row is edited.
+        decode, keep, **course
+            See ``generate``; every row is edited, and of every row as much is kept.
 
         Returns
         -------
@@ -159,13 +167,18 @@ class Lens:
         requests, departs = tuple(requests), read_course(**course)
         sizes = [self.check(request) for request in requests]
         batch = Batch(requests, sizes[0] if sizes else _NO_SIZE)
-        if departs.plain:
+        captures = read_captures(keep)
+        if departs.plain and not captures:
             out = run_plain(self.pipeline, self.family, batch, self._decodes(decode))
         else:
             layout, planned = self._plan_course(requests[0], departs, len(requests))
-            out = run_edited(self.pipeline, self.family, batch, layout, planned, self._decodes(decode))
-        rows = zip(out.latents, out.videos, strict=True)
-        return tuple(Result(latents, video, None, None, out.seconds, resets=out.resets) for latents, video in rows)
+            resolved = self._plan_kept(captures, layout, len(requests))
+            out = run_edited(self.pipeline, self.family, batch, layout, planned, self._decodes(decode), resolved)
+        rows = zip(out.latents, out.videos, out.kept or ({},) * len(requests), strict=True)
+        return tuple(
+            Result(latents, video, None, None, out.seconds, resets=out.resets, kept=kept)
+            for latents, video, kept in rows
+        )
 
     def trace(
         self,
@@ -436,6 +449,14 @@ class Lens:
         limited = course.limit(layout, self.pipeline, self.family, request)
         told = identity or (lambda: self.identity)
         return limited, plan_course(course, self.pipeline, self.family, request, limited, told)
+
+    def _plan_kept(self, captures: Sequence[Capture], layout: Layout, rows: int) -> tuple[Resolved, ...]:
+        """What every capture selects, if memory may hold it."""
+        check_sites(self.pipeline, self.family, captures)
+        check_attention(self.pipeline, self.family, {capture.site for capture in captures})
+        resolved = tuple(capture.resolve(layout) for capture in captures)
+        refuse_over_budget(planned_bytes(array_specs(resolved, layout, video=False)) * rows, LIMIT_BYTES)
+        return resolved
 
     def check(self, request: Generation) -> Size:
         """Check a request without running it, and give the size that it would run at.

@@ -12,6 +12,7 @@ from dit_lens.bench.results import Result
 from dit_lens.bench.running import Bench, Call, prepare_bench, run_bench
 from dit_lens.bench.samples import folder_questions
 from dit_lens.bench.scores import read_scores, write_scores
+from dit_lens.bench.separation import Separation, separation
 from dit_lens.bench.table import Row, Table, make_table
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Question",
     "Result",
     "Row",
+    "Separation",
     "Table",
     "folder_questions",
     "make_table",
@@ -33,6 +35,7 @@ __all__ = [
     "puzzle_questions",
     "read_scores",
     "run_bench",
+    "separation",
     "two_level_interval",
     "write_scores",
 ]

@@ -30,7 +30,16 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtrit
 
-__all__ = ["LEVEL", "RESAMPLES", "SEED", "Interval", "mean_interval", "student_interval", "two_level_interval"]
+__all__ = [
+    "LEVEL",
+    "RESAMPLES",
+    "SEED",
+    "Interval",
+    "evenness",
+    "mean_interval",
+    "student_interval",
+    "two_level_interval",
+]
 
 LEVEL = 0.95
 RESAMPLES = 2000
@@ -202,7 +211,7 @@ def _resampled(
         unseen_R = rng.standard_gamma(share, size=resamples)
         sum_R, total_R = np.zeros(resamples), unseen_R.copy()
         for mean in np.sort(means_P):  # sorted: the order of puzzles says nothing
-            weight_R = rng.standard_gamma(_evenness(len(means_P), share), size=resamples)
+            weight_R = rng.standard_gamma(evenness(len(means_P), share), size=resamples)
             sum_R += weight_R * mean
             total_R += weight_R
         low_R += (sum_R + unseen_R * limits[0]) / total_R / len(means_KP)
@@ -210,10 +219,15 @@ def _resampled(
     return low_R, high_R
 
 
-def _evenness(puzzles: int, share: float) -> float:
+def evenness(puzzles: int, share: float) -> float:
     """Shape of the weights, 1 where the unseen puzzle is whole.
 
     Where it is shared out, it no longer makes up for the spread of few puzzles being smaller than the true one by
     (P - 1) / P, and less even weights must: they vary the mean by spread / (P shape + share + 1).
+
+    Examples
+    --------
+    >>> evenness(8, 1.0), evenness(8, 0.5)
+    (1.0, 0.875)
     """
     return max((puzzles - 2 + 2 * share) / puzzles, 0.25)

@@ -36,6 +36,7 @@ __all__ = [
     "analyze",
     "analyze_one",
     "prepare_all",
+    "read_value",
     "ready_probes",
     "save_figures",
     "show_result",
@@ -253,11 +254,18 @@ def _read_settings(settings: Sequence[str], probes: Sequence[str]) -> dict[str, 
         if probe not in params:
             hint = close_match(probe, probes) or "; add --probe for it"
             raise BadOption(f"--set names a probe that does not run; got {probe!r}, allowed {', '.join(probes)}{hint}")
-        params[probe][key] = _read_value(value)
+        params[probe][key] = read_value(value)
     return params
 
 
-def _read_value(text: str) -> Any:
+def read_value(text: str) -> Any:
+    """The value of a parameter: as JSON if it is that, as text otherwise.
+
+    Examples
+    --------
+    >>> read_value("3"), read_value("raw")
+    (3, 'raw')
+    """
     try:
         return json_module.loads(text)
     except ValueError:

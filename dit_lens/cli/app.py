@@ -13,7 +13,7 @@ from cyclopts import App, Parameter
 from cyclopts.exceptions import CycloptsError
 
 from dit_lens import __version__
-from dit_lens.cli import analyze, bench, demo, intervene, models, plan, probes, report, store, trace
+from dit_lens.cli import analyze, bench, demo, figure, intervene, models, plan, probes, report, store, trace
 from dit_lens.cli.failures import one_line, usage_line
 from dit_lens.cli.output import warn
 from dit_lens.errors import DitLensError
@@ -36,6 +36,7 @@ app.command(plan.plan, help_epilogue=plan.EXAMPLES)
 app.command(trace.trace, help_epilogue=trace.EXAMPLES)
 app.command(analyze.analyze, help_epilogue=analyze.EXAMPLES)
 app.command(report.report, help_epilogue=report.EXAMPLES)
+app.command(figure.figure, help_epilogue=figure.EXAMPLES)
 app.command(bench.bench, help_epilogue=bench.EXAMPLES)
 app.command(intervene.intervene, help_epilogue=intervene.EXAMPLES)
 app.command(store.app)

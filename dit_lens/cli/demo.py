@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,13 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from dit_lens.cli.analyze import FigureFormat, ResultRecord, analyze_one, show_result
 from dit_lens.cli.output import Json, show_json, show_line
 from dit_lens.cli.places import check_out, check_picture, check_result
-from dit_lens.cli.records import RunRecord, open_trace, show_units
+from dit_lens.cli.records import RunRecord, show_units
 from dit_lens.cli.report import ReportOptions, ReportRecord, show_page, write_page
 from dit_lens.cli.runs import Settings, gather_captures, load_quietly, run_units, store_at
 from dit_lens.cli.samples import Task, puzzle_sample, units_of
-
-if TYPE_CHECKING:
-    from dit_lens import Lens
 
 __all__ = ["DemoOptions", "DemoRecord", "demo"]
 
@@ -93,7 +90,7 @@ def _make(options: DemoOptions) -> DemoRecord:
     ids = [unit.trace_id for unit in units]
     results = tuple(_analyze(path, options, ids))
     report = write_page([result.result for result in results], ReportOptions(out=page, store=str(path)))
-    _draw(lens, path, picture, ids)
+    _draw(results[-1], picture, ids)
     return DemoRecord(run=run, report=report, results=results, picture=str(picture))
 
 
@@ -106,7 +103,8 @@ def _analyze(store: Path, options: DemoOptions, traces: list[str]) -> Iterator[R
         yield analyze_one(prepare(store, probe, traces=traces), options.out, formats)
 
 
-def _draw(lens: Lens, path: Path, picture: Path, traces: list[str]) -> None:
+def _draw(trajectory: ResultRecord, picture: Path, traces: list[str]) -> None:
     from dit_lens.cli.picture import draw_x0
+    from dit_lens.probing import load_result
 
-    draw_x0(lens, [(trace_id, open_trace(path, trace_id)) for trace_id in traces]).savefig(picture, dpi=150)
+    draw_x0(load_result(trajectory.result), traces).savefig(picture, dpi=150)

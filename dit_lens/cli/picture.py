@@ -1,25 +1,20 @@
 """The demo's picture: what the model believes the video will be, at each of its steps.
 
-Each row is one step: the clean latent that the guided velocity points to (``x0.guided``, as it was stored), decoded.
-Each column is the last video frame of one latent frame. Where two answers are equally good, early rows show both of
-them, faintly.
+Each row is one step: the clean latent that the guided velocity points to (``x0.guided``), as the trajectory probe has
+decoded it. Each column is the last video frame of one latent frame. Where two answers are equally good, early rows show
+both of them, faintly.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
-
-from dit_lens.video_frames import last_video_frames
 
 if TYPE_CHECKING:
+    import xarray as xr
     from matplotlib.figure import Figure, SubFigure
-
-    from dit_lens import Lens
-    from dit_lens_stores import Trace
 
 __all__ = ["chosen_steps", "draw_x0"]
 
@@ -27,15 +22,14 @@ ROWS = 8
 _INCHES = 0.95  # of one small picture
 
 
-def draw_x0(lens: Lens, traces: Sequence[tuple[str, Trace]], rows: int = ROWS) -> Figure:
+def draw_x0(result: xr.Dataset, traces: Sequence[str], rows: int = ROWS) -> Figure:
     """Draw x0 over the steps of several traces, side by side.
 
     Parameters
     ----------
-    lens : Lens
-        The model that made them; it decodes the stored latents.
-    traces : sequence of (title, trace)
-        Each with the array ``x0.guided.raw``.
+    result : xarray.Dataset
+        Of the trajectory probe.
+    traces : sequence of str
     rows : int
         How many steps to show, the first and the last among them.
 
@@ -45,14 +39,14 @@ def draw_x0(lens: Lens, traces: Sequence[tuple[str, Trace]], rows: int = ROWS) -
     """
     from matplotlib.figure import Figure
 
-    latents = [trace["x0.guided.raw"] for _, trace in traces]
-    columns = [latent.sizes["frame"] for latent in latents]
-    size = (_INCHES * (sum(columns) + 1.3 * len(columns)), _INCHES * (min(rows, latents[0].sizes["step"]) + 0.8))
+    film = result["film"].isel(branch=0)
+    columns = film.sizes["video_frame"]
+    size = (_INCHES * (columns + 1.3) * len(traces), _INCHES * (min(rows, film.sizes["step"]) + 0.8))
     figure = Figure(figsize=size, layout="constrained")
-    panels = figure.subfigures(1, len(traces), squeeze=False, width_ratios=columns)[0]
-    for panel, (title, _), latent in zip(panels, traces, latents, strict=True):
-        panel.suptitle(f"x0.guided of {title}", fontsize=9)
-        _draw_panel(panel, lens, latent, rows)
+    panels = figure.subfigures(1, len(traces), squeeze=False)[0]
+    for panel, trace in zip(panels, traces, strict=True):
+        panel.suptitle(f"x0.guided of {trace}", fontsize=9)
+        _draw_panel(panel, film.sel(trace=trace), rows)
     return figure
 
 
@@ -71,28 +65,19 @@ def chosen_steps(steps: int, rows: int) -> tuple[int, ...]:
     return tuple(int(step) for step in distinct)
 
 
-def _draw_panel(panel: SubFigure, lens: Lens, latent: Any, rows: int) -> None:
-    steps = chosen_steps(latent.sizes["step"], rows)
-    axes = panel.subplots(len(steps), latent.sizes["frame"], squeeze=False)
+def _draw_panel(panel: SubFigure, film: xr.DataArray, rows: int) -> None:
+    steps = chosen_steps(film.sizes["step"], rows)
+    axes = panel.subplots(len(steps), film.sizes["video_frame"], squeeze=False)
     for row, step in zip(axes, steps, strict=True):
-        x0_CFHW = latent.isel(step=step).transpose("latent_channel", "frame", "h", "w")
-        for axis, picture in zip(row, _last_frames(lens, x0_CFHW.values), strict=True):
+        shown = film.isel(step=step).transpose("video_frame", "video_y", "video_x", "rgb")
+        for axis, picture in zip(row, shown.values, strict=True):
             axis.imshow(picture, interpolation="nearest")
             axis.set(xticks=[], yticks=[])
-        row[0].set_ylabel(_step_label(x0_CFHW), fontsize=7, rotation=0, ha="right", va="center")
+        row[0].set_ylabel(_step_label(shown), fontsize=7, rotation=0, ha="right", va="center")
     for frame, axis in enumerate(axes[-1]):
-        axis.set_xlabel(f"frame {int(latent['frame'][frame])}", fontsize=7)
+        axis.set_xlabel(f"frame {frame}", fontsize=7)
 
 
-def _step_label(x0: Any) -> str:
+def _step_label(shown: xr.DataArray) -> str:
     """A step is never shown by its index alone."""
-    return f"step {int(x0['step'])}\nσ {float(x0['sigma']):.3f}\n{x0['expert'].item()}"
-
-
-def _last_frames(lens: Lens, x0_CFHW: npt.NDArray[np.float32]) -> list[npt.NDArray[np.uint8]]:
-    """Decode, and keep the last video frame of each latent frame: the first latent frame is one, the others several."""
-    import torch
-
-    video_FHW3 = lens.decode(torch.from_numpy(np.ascontiguousarray(x0_CFHW))[None])
-    latent_frames = x0_CFHW.shape[1]
-    return list(video_FHW3[last_video_frames(np.arange(latent_frames), latent_frames, len(video_FHW3))])
+    return f"step {int(shown['step'])}\nσ {float(shown['sigma']):.3f}\n{shown['expert'].item()}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from pydantic import BaseModel, ConfigDict, Field
 
+from dit_lens.cli.failures import BadOption
 from dit_lens.cli.output import Json, show_json, show_line
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ EXAMPLES = """Examples:
   dit-lens report runs/maze/energy.zarr --store runs/maze.zarr -o runs/maze/report.html
   dit-lens report runs/maze/energy.zarr runs/maze/trajectory.zarr --store runs/maze.zarr -o report.html --cap 10MB
   dit-lens report runs/noise/noise.zarr -o noise.html
+  dit-lens report runs/big/energy.zarr --store runs/big.zarr --bundle runs/big/report
 """
 
 
@@ -28,7 +30,11 @@ class ReportOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    out: Annotated[Path, Parameter(name=["--out", "-o"], help="The page, such as report.html.")]
+    out: Annotated[Path | None, Parameter(name=["--out", "-o"], help="The page, such as report.html.")] = None
+    bundle: Annotated[
+        Path | None,
+        Parameter(help="Folder for a page with all of its data in files beside it, instead of --out; needs a server."),
+    ] = None
     store: Annotated[
         str | None,
         Parameter(help="Store that the results were made from: for manifests, frames and edits."),
@@ -62,7 +68,7 @@ def report(
     results: Annotated[tuple[str, ...], Parameter(negative=())],
     /,
     *,
-    options: Annotated[ReportOptions, Parameter(name="*")],
+    options: Annotated[ReportOptions | None, Parameter(name="*")] = None,
 ) -> None:
     """Write one self-contained page about results: maps over frames, matrices, films and curves, linked to each other.
 
@@ -71,6 +77,7 @@ def report(
     results
         Results that `dit-lens analyze` or `dit-lens intervene` saved, of any probes.
     """
+    options = options or ReportOptions()
     record = write_page(results, options)
     if options.json_:
         show_json(record.model_dump(mode="json"))
@@ -78,14 +85,23 @@ def report(
     show_page(record)
     for note in record.notes:
         show_line(f"note     {note}")
+    if options.bundle is not None:
+        show_line(f"serve    python -m http.server --directory {options.bundle}")
 
 
 def write_page(results: Sequence[str], options: ReportOptions) -> ReportRecord:
     """Make the page and tell what it holds."""
-    from dit_lens.report import write_report
+    from dit_lens.report import write_bundle, write_report
 
-    made = write_report(list(results), options.out, store=options.store, cap=options.cap, decode=options.decode)
-    return _record(made, options.out)
+    listed, store, decode = list(results), options.store, options.decode
+    if options.out is not None and options.bundle is None:
+        return _record(write_report(listed, options.out, store=store, cap=options.cap, decode=decode), options.out)
+    if options.bundle is not None and options.out is None:
+        return _record(write_bundle(listed, options.bundle, store=store, decode=decode), options.bundle / "index.html")
+    got = "neither" if options.out is None else "both"
+    raise BadOption(
+        f"a report has one place; got {got} of --out and --bundle, allowed one of them; write -o report.html"
+    )
 
 
 def show_page(record: ReportRecord) -> None:
@@ -96,11 +112,12 @@ def show_page(record: ReportRecord) -> None:
     show_line(f"report   {record.report}  ({format_size(record.bytes)}: {panels or 'nothing to draw'})")
 
 
-def _record(made: Report, out: Path) -> ReportRecord:
+def _record(made: Report, page: Path) -> ReportRecord:
     names = ("maps", "matrices", "films", "curves")
+    files = [page, *(page.parent / name for name in made.files or ())]
     return ReportRecord(
-        report=str(out),
-        bytes=out.stat().st_size,
+        report=str(page),
+        bytes=sum(file.stat().st_size for file in files),
         traces=tuple(run["trace"] for run in made.payload["runs"]),
         panels={name: len(made.payload[name]) for name in names},
         notes=tuple(made.payload["notes"]),

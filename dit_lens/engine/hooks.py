@@ -18,10 +18,10 @@ from dit_lens.adapters.family import Family, Stack
 from dit_lens.engine.attention import observed_attention
 from dit_lens.engine.between import Between
 from dit_lens.engine.clock import Clock
+from dit_lens.engine.collector import Collector
 from dit_lens.engine.course import PLAIN, PlannedCourse
 from dit_lens.engine.editor import Editor
 from dit_lens.engine.layout import Layout
-from dit_lens.engine.recorder import Recorder
 from dit_lens.engine.scheduler import observed_scheduler
 from dit_lens.engine.watch import Watch
 
@@ -33,7 +33,7 @@ def attached(
     pipeline: Any,
     family: Family,
     layout: Layout,
-    recorders: Sequence[Recorder | None],
+    recorders: Sequence[Collector | None],
     on_step: Callable[[int, int], None] | None = None,
     course: PlannedCourse = PLAIN,
 ) -> Iterator[Between]:
@@ -44,7 +44,7 @@ def attached(
     pipeline : diffusers.DiffusionPipeline
     family : Family
     layout : Layout
-    recorders : sequence of Recorder or None
+    recorders : sequence of Collector or None
         One for every sample of the batch that is recorded.
     on_step : callable, optional
         Called after every step with (steps done, steps).

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+import xarray as xr
 
 from dit_lens.adapters.family import Family
 from dit_lens.captures import Resolved
@@ -27,6 +28,7 @@ from dit_lens.engine.disk import DiskGuard, naming_full_disk
 from dit_lens.engine.errors import BadRequest
 from dit_lens.engine.flow import Flow
 from dit_lens.engine.hooks import attached
+from dit_lens.engine.keeper import Keeper
 from dit_lens.engine.layout import Layout
 from dit_lens.engine.recorder import Recorder
 from dit_lens.engine.seeding import seeded
@@ -43,7 +45,7 @@ class Outcome:
     """What a run gave: a row of latents and a video for every sample, and seconds.
 
     ``waited`` is how long the model stood still because the writer could not keep up; ``bytes`` is what it was given;
-    ``resets`` are the steps before which the solver was made to forget its history.
+    ``resets`` are the steps before which the solver was made to forget its history; ``kept`` is what memory kept.
     """
 
     latents: tuple[torch.Tensor, ...]
@@ -52,6 +54,7 @@ class Outcome:
     waited: float = 0.0
     bytes: int = 0
     resets: tuple[int, ...] = ()
+    kept: tuple[Mapping[str, xr.DataArray], ...] = ()
 
 
 def run_plain(pipeline: Any, family: Family, batch: Batch, with_video: bool) -> Outcome:
@@ -65,23 +68,35 @@ def run_plain(pipeline: Any, family: Family, batch: Batch, with_video: bool) -> 
 
 
 def run_edited(
-    pipeline: Any, family: Family, batch: Batch, layout: Layout, course: PlannedCourse, with_video: bool
+    pipeline: Any,
+    family: Family,
+    batch: Batch,
+    layout: Layout,
+    course: PlannedCourse,
+    with_video: bool,
+    keep: Sequence[Resolved] = (),
 ) -> Outcome:
-    """Run with edits, and record nothing.
+    """Run with edits, and write nothing; what captures ask for is kept in memory.
 
     Raises
     ------
     MissedEdit
         If an edit did not come to an address.
+    IncompleteTrace
+        If an expected address did not come, or one came twice.
     """
+    keepers = [Keeper(keep, layout) if keep else None for _ in range(len(batch))]
     start = time.perf_counter()
-    with attached(pipeline, family, layout, [None] * len(batch), course=course) as between:
+    with attached(pipeline, family, layout, keepers, course=course) as between:
         rows = _call(pipeline, family, batch)
     seconds = time.perf_counter() - start
     between.check()
+    for keeper in filter(None, keepers):
+        keeper.check()
     leading = family.leading_frames(pipeline, batch.requests[0])
     videos = tuple(decode(pipeline, family, row, leading) if with_video else None for row in rows)
-    return Outcome(rows, videos, seconds, resets=tuple(sorted(between.resets)))
+    kept = tuple(keeper.arrays if keeper else {} for keeper in keepers)
+    return Outcome(rows, videos, seconds, resets=tuple(sorted(between.resets)), kept=kept)
 
 
 def run_traced(

@@ -19,10 +19,10 @@ from dit_lens.adapters.family import Family, Stack
 from dit_lens.address import Address
 from dit_lens.engine.attention import SeenAttention
 from dit_lens.engine.clock import Clock
+from dit_lens.engine.collector import Collector
 from dit_lens.engine.errors import UnexpectedVisit
 from dit_lens.engine.layout import Layout
 from dit_lens.engine.probabilities import AttentionCall
-from dit_lens.engine.recorder import Recorder
 from dit_lens.engine.scheduler import StepCall
 from dit_lens.engine.solver import clean_latent, sigma_at, step_index
 from dit_lens.engine.streams import first_of, rows_of
@@ -40,7 +40,7 @@ class Watch:
     pipeline : diffusers.DiffusionPipeline
     family : Family
     layout : Layout
-    recorders : sequence of Recorder or None
+    recorders : sequence of Collector or None
         One for every sample of the batch that is recorded.
     on_step : callable or None
     """
@@ -50,7 +50,7 @@ class Watch:
         pipeline: Any,
         family: Family,
         layout: Layout,
-        recorders: Sequence[Recorder | None],
+        recorders: Sequence[Collector | None],
         on_step: Callable[[int, int], None] | None,
     ) -> None:
         self.clock = Clock(layout, batched=family.guidance == "batched", contexts=family.contexts)
@@ -59,7 +59,7 @@ class Watch:
         self._recorders = recorders
         self._recorded = [(sample, recorder) for sample, recorder in enumerate(recorders) if recorder is not None]
         self._on_step = on_step
-        self._running: list[tuple[int, Recorder, str]] = []  # what _rows gives in this call of a denoiser
+        self._running: list[tuple[int, Collector, str]] = []  # what _rows gives in this call of a denoiser
         self._velocities: dict[tuple[str, int], torch.Tensor] = {}  # of the running step only, for x0 of a branch
 
     def wants(self, layer: int, site: str) -> bool:
@@ -152,12 +152,12 @@ class Watch:
         for sample, recorder in self._recorded:
             recorder.note_latents(step, rows[sample])
 
-    def _record_step(self, call: StepCall, index: int | None) -> list[tuple[Recorder, Address, torch.Tensor]]:
+    def _record_step(self, call: StepCall, index: int | None) -> list[tuple[Collector, Address, torch.Tensor]]:
         """Record latent and guided velocity of every sample; give the clean latents that are wanted."""
         address, scheduler = self.clock.address, self._pipeline.scheduler
         latent_BCFHW = self._family.latents_of(call.latent, self._layout.latent)
         guided_BCFHW = self._family.latents_of(call.velocity, self._layout.latent)
-        clean: list[tuple[Recorder, Address, torch.Tensor]] = []
+        clean: list[tuple[Collector, Address, torch.Tensor]] = []
         for sample, recorder in self._recorded:
             latent, guided = latent_BCFHW[sample], guided_BCFHW[sample]
             recorder.record(address(None, None, "latent"), latent)
@@ -181,7 +181,7 @@ class Watch:
         for row, recorder, branch in self._rows(len(rows_FNC)):
             recorder.record(self.clock.address(branch, number, site), rows_FNC[row])
 
-    def _record_attention(self, recorder: Recorder, address: Address, call: AttentionCall) -> None:
+    def _record_attention(self, recorder: Collector, address: Address, call: AttentionCall) -> None:
         part, what = address.site.split(".")
         if what not in _OF_TENSOR:
             recorder.record_attention(address, call)
@@ -203,11 +203,11 @@ class Watch:
                 (address,),
             ) from None
 
-    def _recorded_rows(self) -> list[tuple[int, Recorder, str]]:
+    def _recorded_rows(self) -> list[tuple[int, Collector, str]]:
         every = enumerate(self.clock.rows)
         return [(row, one, branch) for row, (branch, sample) in every if (one := self._recorders[sample]) is not None]
 
-    def _rows(self, rows: int) -> list[tuple[int, Recorder, str]]:
+    def _rows(self, rows: int) -> list[tuple[int, Collector, str]]:
         """Every row of a batch that is recorded, with its recorder and branch."""
         self.clock.check_rows(rows)
         return self._running

@@ -1,5 +1,6 @@
 """Probes: plugins that turn traces into an answer. What one is, how they are found, run, and their results kept."""
 
+from dit_lens.probing.digest import result_sha256
 from dit_lens.probing.errors import (
     BadParams,
     BadScheduler,
@@ -76,5 +77,6 @@ __all__ = [
     "package_of",
     "prepare",
     "reasons_against",
+    "result_sha256",
     "save_result",
 ]

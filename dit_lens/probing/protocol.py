@@ -7,9 +7,12 @@ the same result. ``map`` and ``combine`` may run in several threads at a time, s
 trace is cut is the probe's choice: ``access`` says whether ``map`` wants one frame of one step, one step, or the whole
 trace at a time; the memory that an analysis needs follows from it.
 
-A probe may have two more members, looked up by name: ``needs_video``, true if chunks shall carry the decoded video of
+A probe may have more members, looked up by name: ``needs_video``, true if chunks shall carry the decoded video of
 their trace as the variable ``video``; and ``check(traces)``, called before anything is read with the labels that each
 trace holds (``{trace_id: {dimension: labels}}``), which raises ``BadParams`` if a parameter names one that is absent.
+``draws_by`` names the parameters that ``draw`` reads, which ``dit-lens figure --set`` may change; ``films(result)``
+returns moving pictures, an array of uint8 (films, frames, height, width, 3), or None. In ``draw``,
+``dit_lens.figures.note_data`` says what a figure shows, which is then saved beside it.
 
 A *causal* probe does not read traces, it changes runs: it has ``run(context)`` in place of ``captures``, ``map``,
 ``combine`` and ``finish``, and no ``access``. Everything else is the same: where it is announced, its parameters, its

@@ -14,7 +14,7 @@ import xarray as xr
 
 from dit_lens.probing.errors import NotAResult, ResultExists
 
-__all__ = ["check_free", "is_result", "load_result", "save_result"]
+__all__ = ["check_free", "is_result", "load_result", "plain_text", "save_result"]
 
 MARK, FORMAT = "dit_lens_result", "1.0"
 
@@ -52,7 +52,7 @@ def save_result(result: xr.Dataset, path: str | Path) -> Path:
     fresh = path.with_name(f".{path.name}.{os.getpid()}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        _plain(result).assign_attrs({MARK: FORMAT}).to_zarr(fresh, mode="w", zarr_format=3, consolidated=False)
+        plain_text(result).assign_attrs({MARK: FORMAT}).to_zarr(fresh, mode="w", zarr_format=3, consolidated=False)
         shutil.rmtree(path, ignore_errors=True)
         fresh.replace(path)
     finally:
@@ -126,13 +126,19 @@ def load_result(path: str | Path) -> xr.Dataset:
         got = f"format {found}" if found else "something else" if path.exists() else "nothing"
         message = f"no result of a probe is at '{path}'; got {got}, allowed a result of format {FORMAT}"
         raise NotAResult(f"{message}; make one with 'dit-lens analyze STORE --probe NAME --out {path}'")
-    result = _plain(xr.open_zarr(path, chunks=None, consolidated=False))
+    result = plain_text(xr.open_zarr(path, chunks=None, consolidated=False))
     del result.attrs[MARK]
     return result
 
 
-def _plain(result: xr.Dataset) -> xr.Dataset:
-    """Text as Python strings: the one kind of text that Zarr 3 has a specification for in every library."""
+def plain_text(result: xr.Dataset) -> xr.Dataset:
+    """Text as Python strings: the one kind of text that Zarr 3 has a specification for in every library.
+
+    Examples
+    --------
+    >>> plain_text(xr.Dataset({"says": ("row", ["better"])}))["says"].dtype
+    dtype('O')
+    """
     text = {name: variable for name, variable in result.variables.items() if variable.dtype.kind in "UT"}
     texts = {name: (variable.dims, variable.values.astype(object), variable.attrs) for name, variable in text.items()}
     result = result.assign({name: value for name, value in texts.items() if name in result.data_vars})

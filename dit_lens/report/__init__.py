@@ -10,7 +10,7 @@ from dit_lens.report.errors import (
     ReportExists,
 )
 from dit_lens.report.make import Report, make_report
-from dit_lens.report.write import check_report_path, write_report
+from dit_lens.report.write import check_bundle_path, check_report_path, write_bundle, write_report
 
 __all__ = [
     "BadReportPath",
@@ -21,7 +21,9 @@ __all__ = [
     "Report",
     "ReportError",
     "ReportExists",
+    "check_bundle_path",
     "check_report_path",
     "make_report",
+    "write_bundle",
     "write_report",
 ]

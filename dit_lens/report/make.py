@@ -6,30 +6,35 @@ was estimated from a sample, so the page is measured when it is whole, and made 
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import xarray as xr
+
 from dit_lens.engine.disk import parse_size
 from dit_lens.printable import printable
 from dit_lens.report.films import build_films, find_films
-from dit_lens.report.fitting import Sampled, fit, sample, too_small
-from dit_lens.report.maps import MapVariable, build_map, find_maps
+from dit_lens.report.fitting import fit, sample, too_small
+from dit_lens.report.maps import Kept, MapVariable, build_map, find_maps
 from dit_lens.report.page import render
-from dit_lens.report.quantise import Blobs
+from dit_lens.report.quantise import Blobs, FileBlobs
 from dit_lens.report.runs import build_runs
 from dit_lens.report.sorting import Sorted, sort_variables
 from dit_lens.report.sources import ALL_TRACES, Given, Source, read_sources, traces_of
 from dit_lens.report.stored import Stored, open_traces
-from dit_lens.report.tables import Tables, build_tables
+from dit_lens.report.tables import Tables, build_tables, number_words
 from dit_lens.report.words import result_words
 
-__all__ = ["CAP", "Report", "make_report"]
+__all__ = ["CAP", "FOLDER", "Report", "make_report"]
 
 CAP = "30MB"
 """The largest page, if nothing else is said: what a mail still carries."""
+FOLDER = "blobs"
+"""Where the numbers and pictures of a bundle are, beside its page."""
 _TEXT = 4000
 _FILMS, _FRAMES = 1 / 3, 1 / 6  # of the cap
 _HEAD_BYTES = 4000  # what a map takes beside its numbers, about
@@ -46,15 +51,18 @@ class Report:
         What the page shows, as JSON can hold it; every text in it is text.
     blobs : tuple of bytes
         What the payload points to: arrays under gzip, and pictures.
+    files : tuple of str, optional
+        The names of the files that hold them instead.
     """
 
     payload: Payload
     blobs: tuple[bytes, ...]
+    files: tuple[str, ...] | None = None
 
     @property
     def html(self) -> str:
-        """The page, in one file."""
-        return render(self.payload, self.blobs)
+        """The page; in one file, unless its blobs are in files."""
+        return render(self.payload, self.blobs, files=self.files)
 
 
 def make_report(
@@ -64,6 +72,7 @@ def make_report(
     cap: str | int = CAP,
     decode: bool = True,
     out: str | Path = "report.html",
+    files: Path | None = None,
 ) -> Report:
     """Make a report of results.
 
@@ -79,6 +88,8 @@ def make_report(
         Decode the last latents of a store without videos, if nothing else shows the frames.
     out : str or pathlib.Path
         Where it will be written, for the command that the page states.
+    files : pathlib.Path, optional
+        A folder for the blobs, which are written at once and have no cap.
 
     Returns
     -------
@@ -102,18 +113,22 @@ def make_report(
     [('energy', [1, 2, 1, 1, 3, 3])]
     """
     limit = cap if isinstance(cap, int) else parse_size(cap)
-    if (shell := _size(_shell([], []), Blobs())) > limit:
+    if files is None and (shell := _size(_shell([], []), Blobs())) > limit:
         raise too_small(limit, shell)
     sources = read_sources(results)
     stored = open_traces(store, traces_of(sources), decode)
     found = [sort_variables(source) for source in sources]
-    blobs = Blobs()
-    payload = _small_parts(sources, found, stored, limit, blobs)
-    payload["command"] = _command(results, store, cap, decode, out)
+    blobs = Blobs() if files is None else FileBlobs(folder=files)
+    payload = _small_parts(sources, found, stored, math.inf if files else limit, blobs)
+    payload["command"] = _command(results, store, cap, decode, out, files is not None)
+    if files is not None:
+        return _filled(payload, [(variable, variable.all) for variable in find_maps(found)], blobs)
     return _with_maps(payload, find_maps(found), limit, blobs)
 
 
-def _small_parts(sources: Sequence[Source], found: Sequence[Sorted], stored: Stored, cap: int, blobs: Blobs) -> Payload:
+def _small_parts(
+    sources: Sequence[Source], found: Sequence[Sorted], stored: Stored, cap: float, blobs: Blobs
+) -> Payload:
     films = find_films(found)
     traces = list(traces_of(sources))
     if any(trace == ALL_TRACES for variable in find_maps(found) for trace, _, _ in variable.cuts()):
@@ -122,8 +137,10 @@ def _small_parts(sources: Sequence[Source], found: Sequence[Sorted], stored: Sto
     shown, of_films = build_films(films, cap * _FILMS, blobs)
     tables = [build_tables(one, blobs) for one in found]
     notes = [*stored.notes, *of_runs, *of_films, *_of_matrices(tables), *(line for one in found for line in one.note())]
+    results = [{"name": one.source.name, "words": result_words(one.source) + number_words(one)} for one in found]
     return {
         **_shell(sources, notes),
+        "results": results,
         "runs": runs,
         "films": shown,
         "matrices": [matrix for one in tables for matrix in one.matrices],
@@ -142,8 +159,7 @@ def _shell(sources: Sequence[Source], notes: Sequence[str]) -> Payload:
         "software": f"dit-lens {__version__}",
         "command": "",
         "notes": list(notes),
-        "results": [{"name": source.name, "words": result_words(source)} for source in sources],
-        **{name: [] for name in ("runs", "maps", "matrices", "films", "curves")},
+        **{name: [] for name in ("results", "runs", "maps", "matrices", "films", "curves")},
     }
 
 
@@ -154,28 +170,23 @@ def _with_maps(payload: Payload, variables: Sequence[MapVariable], cap: int, blo
     if spent > cap:
         raise too_small(cap, spent)
     while True:
-        report = _filled(payload, variables, sampled, cap, spent, blobs)
+        kept = fit(variables, sampled, cap, spent)
+        report = _filled(payload, list(zip(variables, kept, strict=True)), Blobs(list(blobs.items)))
         size = len(report.html.encode())
         if size <= cap:
             return report
         spent += (size - cap) * 1.05
 
 
-def _filled(
-    payload: Payload,
-    variables: Sequence[MapVariable],
-    sampled: Sequence[Sampled],
-    cap: int,
-    spent: float,
-    blobs: Blobs,
-) -> Report:
-    own, maps, notes = Blobs(list(blobs.items)), [], []
-    for variable, kept in zip(variables, fit(variables, sampled, cap, spent), strict=True):
-        made, said = build_map(variable, kept, own)
+def _filled(payload: Payload, kept: Sequence[tuple[MapVariable, Kept]], blobs: Blobs) -> Report:
+    maps, notes = [], []
+    for variable, own in kept:
+        made, said = build_map(variable, own, blobs)
         maps += made
         notes += said
-    whole = payload | {"maps": maps, "notes": [*notes, *payload["notes"]]}
-    return Report(_clean(whole), tuple(own.items))
+    whole = _clean(payload | {"maps": maps, "notes": [*notes, *payload["notes"]]})
+    names = tuple(f"{FOLDER}/{number}.bin" for number in range(len(blobs.items)))
+    return Report(whole, tuple(blobs.items), names if isinstance(blobs, FileBlobs) else None)
 
 
 def _of_matrices(tables: Sequence[Tables]) -> list[str]:
@@ -197,17 +208,19 @@ def _size(payload: Payload, blobs: Blobs) -> int:
     return len(render(_clean(payload), blobs.items).encode())
 
 
-def _command(results: Sequence[Given], store: str | Path | None, cap: str | int, decode: bool, out: str | Path) -> str:
+def _command(
+    results: Sequence[Given], store: str | Path | None, cap: str | int, decode: bool, out: str | Path, bundle: bool
+) -> str:
     """The command that makes the page, without the folders of this machine."""
     named = [
-        str(given.attrs.get("probe", "result")) if not isinstance(given, (str, Path)) else Path(given).name
+        str(given.attrs.get("probe", "result")) if isinstance(given, xr.Dataset) else Path(given).name
         for given in results
     ]
     words = ["dit-lens", "report", *named]
     words += [] if store is None else ["--store", str(store).rstrip("/").rpartition("/")[2]]
-    words += [] if cap == CAP else ["--cap", str(cap)]
+    words += [] if cap == CAP or bundle else ["--cap", str(cap)]
     words += [] if decode else ["--no-decode"]
-    return shlex.join([*words, "-o", Path(out).name])
+    return shlex.join([*words, "--bundle" if bundle else "-o", Path(out).name])
 
 
 def _clean(value: Any) -> Any:

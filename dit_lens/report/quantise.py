@@ -10,12 +10,13 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Blobs", "Extent", "Packed", "Width", "extent_of", "histogram_range", "pack", "pack_array"]
+__all__ = ["Blobs", "Extent", "FileBlobs", "Packed", "Width", "extent_of", "histogram_range", "pack", "pack_array"]
 
 Width = Literal["uint16", "uint8"]
 Block = npt.NDArray[np.float32] | npt.NDArray[np.float64]
@@ -49,6 +50,25 @@ class Blobs:
     def size(self) -> int:
         """Bytes of all of them."""
         return sum(map(len, self.items))
+
+
+@dataclass
+class FileBlobs(Blobs):
+    """Blobs that are written to files of a folder at once, and not kept.
+
+    Examples
+    --------
+    >>> blobs = FileBlobs(folder=getfixture("tmp_path"))
+    >>> blobs.add(b"one"), blobs.items, (blobs.folder / "0.bin").read_bytes()
+    (0, [b''], b'one')
+    """
+
+    folder: Path = Path()
+
+    def add(self, data: bytes) -> int:
+        """Write a blob; returns its number."""
+        (self.folder / f"{len(self.items)}.bin").write_bytes(data)
+        return super().add(b"")
 
 
 @dataclass(frozen=True)
@@ -162,7 +182,8 @@ def histogram_range(packed: Sequence[Packed], share: float) -> tuple[float, floa
 
     Examples
     --------
-    >>> histogram_range([pack_array(np.arange(101.0), Blobs())], 0.1)
+    >>> low, high = histogram_range([pack_array(np.arange(101.0), Blobs())], 0.1)
+    >>> round(low, 2), round(high, 2)
     (10.0, 90.0)
     """
     values = np.concatenate(

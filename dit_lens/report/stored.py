@@ -23,7 +23,7 @@ from dit_lens_stores import Trace, open_store
 __all__ = ["Stored", "latent_frames", "open_traces"]
 
 _LATENTS = ("x0.guided.raw", "x0.raw", "latent.raw")
-_SHOWN = 4
+_SHOWN, _REASON = 4, 200
 Pictures = npt.NDArray[np.uint8]
 
 
@@ -62,7 +62,7 @@ class Stored:
         try:
             video = self._decoded(trace)
         except (DitLensError, OSError, RuntimeError) as error:  # the last is what torch raises for other shapes
-            reason = " ".join(str(error).split()).partition("; got")[0]
+            reason = " ".join(str(error).split()).partition(", allowed")[0][:_REASON]
             self.notes.append(
                 f"No frames of {trace_id}: {reason}. Trace with a video, or put the model where the manifest names it."
             )
@@ -94,7 +94,10 @@ class Stored:
             self._decoders[model, revision] = load_decoder(model, revision=revision)
         decoder = self._decoders[model, revision]
         if other := decoder.other_weights(manifest):
-            raise ForeignStore(f"model '{model}' has an autoencoder with other bytes in {other[0]} than the trace; got")
+            raise ForeignStore(
+                f"the trace was made with another autoencoder; got '{model}' with other bytes in {other[0]}, allowed "
+                f"those of the manifest; put the model that made it where the manifest names it"
+            )
         return decoder
 
 

@@ -22,8 +22,9 @@ from dit_lens.report.axes import PLACES, REPEATS, axis_of, label_texts, labels_o
 from dit_lens.report.quantise import Blobs, pack_array
 from dit_lens.report.sorting import Sorted, each_trace, mates_of, title_of, units_of
 from dit_lens.report.sources import Source
+from dit_lens.report.words import Words
 
-__all__ = ["Tables", "build_tables"]
+__all__ = ["Tables", "build_tables", "number_words"]
 
 _PAGES, _LINES = 256, 24
 _DIVERGING = 0.1  # of the largest value: smaller negative ones are noise around zero
@@ -73,13 +74,35 @@ def build_tables(found: Sorted, blobs: Blobs) -> Tables:
                     matrices.append((_matrix(found.source, name, trace, one, place), one, place))
                 else:
                     curves.append(_curve(found.source, name, trace, one, place))
-        drawn = _packed([entry for entry in matrices if np.isfinite(entry[1].values).any()], blobs)
+        drawn = [entry for entry in matrices if np.isfinite(entry[1].values).any()]
         lined = [curve for curve in curves if curve["lines"]]
-        made.matrices += drawn
         made.curves += lined
+        if (everywhere := _everywhere(drawn)) is not None:
+            found.left[name] = f"{everywhere:.4g} everywhere"
+        else:
+            made.matrices += _packed(drawn, blobs)
         if not (drawn or lined):
             found.left.setdefault(name, "nothing in it")
     return made
+
+
+def number_words(found: Sorted) -> Words:
+    """The variables of a result that are one number each, as labelled lines; the mean over repeats.
+
+    Examples
+    --------
+    >>> from dit_lens.report.sorting import sort_variables
+    >>> number_words(sort_variables(Source("mine", xr.Dataset({"calls": ("question", [2, 4])}), {})))
+    [['calls, mean over 2 questions', '3']]
+    """
+    means = [_mean(found.source.data[name]) for name in found.numbers]
+    return [[title_of(one), f"{float(one):.4g}"] for one in means if np.isfinite(float(one))]
+
+
+def _everywhere(made: Sequence[tuple[dict[str, Any], xr.DataArray, _Layout]]) -> float | None:
+    """The one value of all matrices, if there is but one."""
+    values = np.unique(np.concatenate([one.values[np.isfinite(one.values)] for _, one, _ in made] or [np.zeros(0)]))
+    return float(values[0]) if len(values) == 1 else None
 
 
 @dataclass(frozen=True)
@@ -101,8 +124,10 @@ def _mean(values: xr.DataArray) -> xr.DataArray:
     repeats = [dim for dim in values.dims if dim in REPEATS]
     if not repeats:
         return values
-    over = " and ".join(f"{values.sizes[dim]} {str(dim).replace('_', ' ')}s" for dim in repeats)
-    return values.mean(repeats, keep_attrs=True).assign_attrs(long_name=f"{title_of(values)}, mean over {over}")
+    several = [dim for dim in repeats if values.sizes[dim] > 1]
+    over = " and ".join(f"{values.sizes[dim]} {str(dim).replace('_', ' ')}s" for dim in several)
+    title = f"{title_of(values)}, mean over {over}" if several else title_of(values)
+    return values.mean(repeats, keep_attrs=True).assign_attrs(long_name=title)
 
 
 def _cut_pairs(values: xr.DataArray) -> list[xr.DataArray]:
@@ -202,18 +227,23 @@ def _packed(made: Sequence[tuple[dict[str, Any], xr.DataArray, _Layout]], blobs:
 
 
 def _curve(source: Source, name: str, trace: str | None, values: xr.DataArray, at: _Layout) -> dict[str, Any]:
-    mates = {what: _mate(source, mate, trace) for what, mate in mates_of(source.data, name).items()}
-    control = mates.pop("control", None)
-    lines = _lines(values, mates, at, "")
-    if control is not None and at.columns in control.dims:
-        own = _Layout("", at.columns, tuple(dim for dim in at.pages if dim in control.dims))
-        lines += _lines(control, {}, own, "control")
+    lines, control = _lines(values, _ends(source, name, trace), at, ""), mates_of(source.data, name).get("control")
+    beside = None if control is None else _mate(source, control, trace)
+    if control is not None and beside is not None and at.columns in beside.dims:
+        own = _Layout("", at.columns, tuple(dim for dim in at.pages if dim in beside.dims))
+        lines += _lines(beside, _ends(source, control, trace), own, "control")
     return {
         **_head(source, name, trace, values),
         "x": axis_of(values, at.columns),
         "lines": [line for line in lines if any(value is not None for value in line["y"])],
         "floors": _floors(source, name, values),
     }
+
+
+def _ends(source: Source, name: str, trace: str | None) -> dict[str, xr.DataArray]:
+    """Both ends of an interval, if there is one."""
+    mates = mates_of(source.data, name)
+    return {what: _mate(source, mates[what], trace) for what in ("low", "high") if what in mates}
 
 
 def _mate(source: Source, name: str, trace: str | None) -> xr.DataArray:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from dit_lens.report.errors import BadReportPath, ReportExists
-from dit_lens.report.make import CAP, Report, make_report
+from dit_lens.report.make import CAP, FOLDER, Report, make_report
 from dit_lens.report.sources import Given
 
-__all__ = ["check_report_path", "write_report"]
+__all__ = ["check_bundle_path", "check_report_path", "write_bundle", "write_report"]
 
 _MARK = b'<meta name="generator" content="dit-lens report">'
 _LOOKED_AT = 4096
@@ -74,6 +75,66 @@ def write_report(
     return report
 
 
+def write_bundle(
+    results: Sequence[Given] | Given, folder: str | Path, *, store: str | Path | None = None, decode: bool = True
+) -> Report:
+    """Write a page with all of its data in files beside it: nothing is dropped, and it needs a server.
+
+    Parameters
+    ----------
+    results : path or xarray.Dataset, or a sequence of them
+    folder : str or pathlib.Path
+        Gets ``index.html`` and the files; an earlier bundle there is replaced.
+    store : str or pathlib.Path, optional
+    decode : bool
+        As for ``write_report``.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    ReportExists, BadReportPath
+        If the folder cannot be written, or holds anything else.
+    """
+    folder = Path(folder)
+    check_bundle_path(folder)
+    listed = results if isinstance(results, (list, tuple)) else [results]
+    fresh = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    try:
+        (fresh / FOLDER).mkdir(parents=True)
+        report = make_report(listed, store=store, decode=decode, out=folder, files=fresh / FOLDER)  # type: ignore[arg-type]
+        (fresh / "index.html").write_text(report.html, encoding="utf-8", newline="\n")
+        shutil.rmtree(folder, ignore_errors=True)
+        fresh.replace(folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return report
+
+
+def check_bundle_path(folder: str | Path) -> None:
+    """Refuse a folder that holds anything but an earlier bundle.
+
+    Raises
+    ------
+    ReportExists, BadReportPath
+
+    Examples
+    --------
+    >>> check_bundle_path(getfixture("tmp_path") / "bundle")
+    """
+    folder = Path(folder)
+    held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    ours = held == [FOLDER, "index.html"] and _is_report(folder / "index.html")
+    if os.path.lexists(folder) and not ours and (held or not folder.is_dir()):
+        raise ReportExists(
+            f"the bundle cannot be written to '{folder}'; got something that is no bundle, allowed a free path, an "
+            f"empty folder or an earlier bundle; choose another path"
+        )
+    _check_parent(folder, "bundle")
+
+
 def check_report_path(path: str | Path) -> None:
     """Refuse a path at which no report can be written, or at which something else lies.
 
@@ -91,21 +152,20 @@ def check_report_path(path: str | Path) -> None:
     dit_lens.report.errors.BadReportPath: the report cannot be written to '...report.html'; got a folder ...
     """
     path = Path(path)
-    if os.path.lexists(path):
-        if not (path.is_file() and _is_report(path)):
-            raise ReportExists(
-                f"the report cannot be written to '{path}'; got something that is no report, allowed a free path or an "
-                f"earlier report; choose another path"
-            )
-    elif not path.parent.is_dir():
-        raise BadReportPath(
-            f"the report cannot be written to '{path}'; got a folder that is not there, allowed one that is; make it, "
-            f"or choose another path"
+    if os.path.lexists(path) and not (path.is_file() and _is_report(path)):
+        raise ReportExists(
+            f"the report cannot be written to '{path}'; got something that is no report, allowed a free path or an "
+            f"earlier report; choose another path"
         )
-    if not os.access(path.parent, os.W_OK | os.X_OK):
+    _check_parent(path, "report")
+
+
+def _check_parent(path: Path, what: str) -> None:
+    got = "" if os.access(path.parent, os.W_OK | os.X_OK) else "may not be written"
+    if got := got if path.parent.is_dir() else "is not there":
         raise BadReportPath(
-            f"the report cannot be written to '{path}'; got a folder that may not be written, allowed one that may; "
-            f"choose another path"
+            f"the {what} cannot be written to '{path}'; got a folder that {got}, allowed one that can be written; make "
+            f"it, or choose another path"
         )
 
 

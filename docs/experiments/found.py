@@ -65,6 +65,11 @@ class Found:
         return dict(self.document["found"]["controls"])
 
     @property
+    def commands(self) -> dict[str, str]:
+        """By the name of a figure, the command that draws it; of an image that is older than the command, none."""
+        return dict(self.document.get("figures", {}))
+
+    @property
     def sizes(self) -> tuple[int, int]:
         """Puzzles and seeds."""
         return self.document["found"]["questions"], self.document["found"]["seeds"]

@@ -1,4 +1,4 @@
-"""Run an experiment by its command line, and keep of its result what the pages need: means, intervals, controls.
+"""Run an experiment by its command line, and keep of its result what the pages need: numbers, controls, figures.
 
 What was measured stays in the folder of the command, so one that was stopped goes on; how long that took in all, nobody
 knows then.
@@ -18,6 +18,8 @@ from typing import Any
 import xarray as xr
 
 from anatomy.facts import surroundings
+from dit_lens.figures import list_figures, ready_probe, save_figure
+from dit_lens.probing import load_result
 from dit_lens.tiny import WEIGHTS
 from experiments.catalogue import Experiment
 
@@ -27,7 +29,7 @@ _SECONDS = "seconds.json"
 
 
 def measure(experiment: Experiment, runs: Path, out: Path, workers: int, quick: bool) -> Path:
-    """Run it, then write ``out/paper/NAME.json`` and its figures to ``out/images``; returns the JSON file.
+    """Run it, write its figures to ``out/images``, and ``out/paper/NAME.json``; returns the JSON file.
 
     Parameters
     ----------
@@ -50,7 +52,7 @@ def measure(experiment: Experiment, runs: Path, out: Path, workers: int, quick: 
     words = experiment.words(str(folder), workers, quick)
     subprocess.run([sys.executable, "-m", "dit_lens", *words], check=True)
     seconds = _known(folder / _SECONDS, None if goes_on else time.perf_counter() - began)
-    result = xr.open_zarr(folder / f"{experiment.probe}.zarr", consolidated=False)
+    result = load_result(folder / f"{experiment.probe}.zarr")
     shown = experiment.words(f"runs/paper/{experiment.name}", workers, quick)
     document = {
         "command": " ".join(["dit-lens", *shown]),
@@ -59,11 +61,11 @@ def measure(experiment: Experiment, runs: Path, out: Path, workers: int, quick: 
         "weights_sha256": weights_sha256(),
         **surroundings(),
         "found": _kept(result),
+        "figures": _draw(folder, experiment, result, out / "images"),
     }
     path = out / "paper" / f"{experiment.name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document) + "\n", encoding="utf-8")
-    _copy_figures(folder, experiment, out / "images")
     return path
 
 
@@ -113,7 +115,10 @@ def _sigmas(result: xr.Dataset) -> list[float] | None:
     return [round(float(sigma), 3) for sigma in result["sigma"].values] if "sigma" in result.coords else None
 
 
-def _copy_figures(folder: Path, experiment: Experiment, images: Path) -> None:
-    images.mkdir(parents=True, exist_ok=True)
-    for figure in sorted(folder.glob(f"{experiment.probe}-*.png")):
-        shutil.copy(figure, images / f"paper-{experiment.name}-{figure.stem.removeprefix(experiment.probe + '-')}.png")
+def _draw(folder: Path, experiment: Experiment, result: xr.Dataset, images: Path) -> dict[str, str]:
+    """Save every figure with its data, as ``dit-lens figure`` does; returns the command of each, by its name."""
+    commands = {}
+    for name in (listed.name for listed in list_figures(result, ready_probe(result))):
+        image = images / f"paper-{experiment.name}-{name}.png"
+        commands[name] = save_figure(folder / f"{experiment.probe}.zarr", name, image).command
+    return commands

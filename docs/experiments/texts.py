@@ -23,7 +23,7 @@ def texts_of(page: str, found: Mapping[str, Found]) -> dict[str, str]:
 def _noise(found: Mapping[str, Found]) -> dict[str, str]:
     one = found["noise"]
     return {
-        **_told(one),
+        **_told(one, "scores_at_step", "scores_at_frame", "injection_by_observation"),
         "clean": str(one.interval("clean_score")),
         "by_step": _noise_table(one, "step", one.document["found"]["sigma"]),
         "by_frame": _noise_table(one, "frame", None),
@@ -67,7 +67,7 @@ def _lowest(one: Found, kind: str, at: str) -> tuple[int, Interval]:
 
 def _swap(found: Mapping[str, Found]) -> dict[str, str]:
     one = found["swap"]
-    return {**_told(one), "effects": _swap_table(one, "effect"), "half": _first_above(one, "effect")}
+    return {**_told(one, "effect_by_layer"), "effects": _swap_table(one, "effect"), "half": _first_above(one, "effect")}
 
 
 def _swap_table(one: Found, name: str) -> str:
@@ -97,7 +97,7 @@ def _ensemble(found: Mapping[str, Found]) -> dict[str, str]:
     ]
     says = [f"- {line}" for line in one.table["says"].values.tolist()]
     return {
-        **_told(one),
+        **_told(one, "scores"),
         "scores": table(["condition", "score", "solved", "calls of the denoisers"], scores),
         "differences": "\n".join(says),
         "verdict": _verdict(one),
@@ -117,8 +117,8 @@ def _verdict(one: Found) -> str:
     return f"The ensemble is {' and '.join(parts) or 'within noise of every baseline'}."
 
 
-def _told(one: Found) -> dict[str, str]:
-    """Command, sizes, controls and provenance."""
+def _told(one: Found, *figures: str) -> dict[str, str]:
+    """Command, sizes, controls and provenance, and of each figure by which command it is drawn."""
     puzzles, seeds = one.sizes
     document = one.document
     versions = ", ".join(f"{name} {number}" for name, number in document["versions"].items())
@@ -134,7 +134,14 @@ def _told(one: Found) -> dict[str, str]:
             f"On the weights {document['weights_sha256'][:12]}, {document['machine']}, Python {document['python']}, "
             f"{versions}, {document['date']}; {took}.{trial}"
         ),
+        **{f"drawn_{name}": _drawn(one.commands.get(name)) for name in figures},
     }
+
+
+def _drawn(command: str | None) -> str:
+    if command is None:
+        return "Drawn by `intervene` itself, when it ran.\n"
+    return f"Drawn from the result, its data beside it, by\n\n```\n{command}\n```\n"
 
 
 PAGES: dict[str, Callable[[Mapping[str, Found]], dict[str, str]]] = {

@@ -207,7 +207,7 @@ def test_it_conforms():
     assert check_probe(NoiseProbe, params) == ("protocol", "params", "run", "resume", "draw")
 
 
-def test_figures_draw_everything(swept, scored, ask):
+def test_figures_draw_everything(swept, scored, ask, same_as_noted):
     assert sorted(NoiseProbe().draw(swept)) == [
         "injection_by_observation",
         "layers",
@@ -215,6 +215,8 @@ def test_figures_draw_everything(swept, scored, ask):
         "scores_at_step",
     ]
     figures = NoiseProbe().draw(scored)
+    for figure in [*NoiseProbe().draw(swept).values(), *figures.values()]:
+        same_as_noted(figure)
     axis = figures["scores_at_step"].axes[0]
     labels = axis.get_legend_handles_labels()[1]
     assert "clean run" in labels

@@ -53,7 +53,10 @@ def test_demo_ends_with_where_everything_is(dit_lens_command, tmp_path: Path, mo
     lines = [line.split(maxsplit=1) for line in said.out.splitlines()]
     paths = {word: [Path(rest.split("  (")[0]) for first, rest in lines if first == word] for word, _ in lines}
     assert dit_lens.open(paths["store"][0]).traces == ("maze-3x3-0-seed-0", "fork-3x3-0-seed-0")
-    assert load_result(paths["result"][0])["energy"].sizes["trace"] == 2
+    energy, trajectory = map(load_result, paths["result"])
+    assert energy["energy"].sizes["trace"] == trajectory["film"].sizes["trace"] == 2
+    assert said.out.splitlines()[2].startswith(f"report   {tmp_path / 'demo' / 'report.html'}")
+    assert paths["report"][0].stat().st_size < 5_000_000
     assert len(paths["picture"]) == 3
     for picture in paths["picture"]:
         with Image.open(picture) as opened:

@@ -90,6 +90,7 @@ SURFACE = {
         "--width",
     },
     "demo": {"--json", "--model", "--out", "--puzzle", "--seed", "--size", "--steps"},
+    "figure": {"RESULT", "--format", "--json", "--name", "--out", "--probe", "--set", "--style", "--width"},
     "intervene": {
         "MODEL",
         "--data",
@@ -121,6 +122,7 @@ SURFACE = {
     "models train": {"MODEL", "--device", "--further", "--json", "--out", "--quick"},
     "plan": {"MODEL", *REQUEST},
     "probes list": {"--json"},
+    "report": {"RESULTS", "--bundle", "--cap", "--decode", "--json", "--out", "--store"},
     "store info": {"STORE", "--json"},
     "store ls": {"STORE", "--json"},
     "store merge": {"STORES", "--json", "--out"},

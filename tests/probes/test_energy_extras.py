@@ -169,12 +169,13 @@ def test_a_mask_needs_the_video(tmp_path):
 # Curves ----------------------------------------------------------------------------------------------------------
 
 
-def test_curves_are_of_all_traces(store):
+def test_curves_are_of_all_traces(store, same_as_noted):
     result = analyze(store, Energy, {"curves": True})
     energy = result["energy"].astype(float)
     np.testing.assert_allclose(result["mean"], energy.mean(("frame", "y", "x")), rtol=1e-5)
     np.testing.assert_allclose(result["median"], energy.median(("frame", "y", "x")), rtol=1e-5)
     figure = Energy().draw(result)["curves"]
+    same_as_noted(figure)
     assert figure.get_suptitle() == "Energy by layer and step · mean over 2 traces, 95 % · branch cond"
     left = figure.axes[0].lines[0]
     expected = result["mean"].sel(branch="cond", step=0).mean("trace")

@@ -59,6 +59,12 @@ def test_all_panels_share_one_colour_scale_and_one_bar(result, name, scale):
     assert sum(bool(ax.yaxis.label.get_text()) and not ax.images for ax in figure.axes) == 1
 
 
+def test_what_is_noted_is_what_is_drawn(result, same_as_noted):
+    for scale in ("raw", "robust"):
+        for name in ("layers_by_frames", "layer_over_steps"):
+            same_as_noted(draw(result, name, scale=scale, max_rows=2, max_columns=2))
+
+
 def test_titles_say_raw_or_robust_and_where(result):
     raw = draw(result, "layers_by_frames", scale="raw", step=-1).get_suptitle()
     assert raw == "Raw energy after every layer\ntrace a · step 3, σ 0.430, transformer_2 · branch cond"

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
+from dit_lens.figures import data_of
 from dit_lens.probing import BadParams, analyze, prepare
 from dit_lens.probing.chunks import cut_trace
 from dit_lens.testing import check_probe, synthetic_store
@@ -206,8 +207,11 @@ def test_colours_are_scaled_over_all_frames_and_grey_where_there_is_no_token():
     assert colours[0].mean() < colours[1].mean()
 
 
-def test_figures_say_what_they_show(result):
+def test_figures_say_what_they_show(result, same_as_noted):
     figures = Pca(Pca.Params(step=-1, layer=0)).draw(result)
+    same_as_noted(figures["explained"])
+    noted = data_of(figures["layers_in_colour"])["map"]
+    assert noted.equals(result["map"].sel(branch="cond", step=result["step"][-1]).transpose(*noted.dims))
     assert sorted(figures) == ["explained", "layers_in_colour", "steps_in_colour"]
     title = figures["layers_in_colour"].get_suptitle()
     assert title.split("\n") == [

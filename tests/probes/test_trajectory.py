@@ -136,6 +136,10 @@ def test_seeds_of_a_question_are_held_against_each_other(result):
     auc = result["auc_disagreement"].sel(branch="guided").values
     by_hand = np.sign(spread.sel(question="fork-5x5-1") - spread.sel(question="fork-5x5-0")) / 2 + 0.5
     np.testing.assert_array_equal(auc, by_hand)
+    assert np.isnan(result["auc_disagreement_low"]).all()
+    assert result.attrs["no_auc_interval"] == [
+        f"auc_{name}: only 1 of 2 questions failed" for name in ("disagreement", "entropy")
+    ]
 
 
 def test_without_two_verdicts_there_is_no_roc_and_a_reason(planted, decoder):
@@ -162,9 +166,11 @@ def test_a_result_survives_its_file(result, tmp_path):
     assert load_result(save_result(result, tmp_path / "r.zarr")).equals(result)
 
 
-def test_figures_say_what_was_found(result):
+def test_figures_say_what_was_found(result, same_as_noted):
     figures = Trajectory().draw(result)
-    assert sorted(figures) == ["distance", "filmstrip", "foretold", "readings"]
+    assert sorted(figures) == ["distance", "filmstrip", "foretold", "readings", "roc"]
+    for name in ("distance", "filmstrip", "foretold"):
+        same_as_noted(figures[name], told_in_words=("frame_order", "solved"))
     strip = figures["filmstrip"]
     pictures = [ax for ax in strip.axes if ax.images]
     assert len(pictures) == 4 * 5

@@ -1,6 +1,5 @@
 """The measures of the trajectory probe on paths with a planted commitment, correction, order and mixture."""
 
-import itertools
 import math
 
 import numpy as np
@@ -13,7 +12,7 @@ from dit_lens_probes.trajectory.candidates import clips, count_visible, look
 from dit_lens_probes.trajectory.distances import changes, over_frames, scale_of, to_last
 from dit_lens_probes.trajectory.order import centre, frame_order, settled, spread
 from dit_lens_probes.trajectory.readings import Dropped, Reading, commitment, dropped, first_readable
-from dit_lens_probes.trajectory.seeds import answer_entropy, disagreement, roc, sketch
+from dit_lens_probes.trajectory.seeds import answer_entropy, disagreement, sketch
 from dit_lens_probes.trajectory.superposition import local_shares, superposition
 
 FRAMES = 5
@@ -240,28 +239,3 @@ def test_entropy_is_that_of_the_shares():
     assert answer_entropy(list("abcd")) == pytest.approx(2.0)
     assert answer_entropy(["a", "a", "a", None]) == pytest.approx(-(0.75 * math.log2(0.75) + 0.25 * math.log2(0.25)))
     assert math.isnan(answer_entropy(["a"]))
-
-
-@few
-@given(data=st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=12))
-def test_the_area_is_the_share_of_pairs_in_the_right_order(data):
-    values, failed = [float(value) for value, _ in data], [bad for _, bad in data]
-    found = roc(values, failed)
-    pairs = [
-        0.5 if values[i] == values[j] else float(values[i] > values[j])
-        for i, j in itertools.product(range(len(data)), repeat=2)
-        if failed[i] and not failed[j]
-    ]
-    if pairs:
-        assert found.auc == pytest.approx(sum(pairs) / len(pairs))
-        assert found.reason == ""
-    else:
-        assert math.isnan(found.auc)
-        assert found.reason.startswith("all ")
-
-
-def test_a_roc_says_why_there_is_none():
-    assert roc([0.1, 0.2], [False, False]).reason == "all 2 questions were solved"
-    assert roc([math.nan], [True]).reason == "no question has a predictor and a verdict"
-    shuffled = roc(np.random.default_rng(0).random(400).tolist(), [bool(i % 2) for i in range(400)])
-    assert abs(shuffled.auc - 0.5) < 0.08  # what foretells nothing is at chance

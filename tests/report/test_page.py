@@ -208,6 +208,7 @@ def test_a_panel_on_its_own_scale_says_so(open_page: Open) -> None:
     expect(page.locator(".scales .bar").first).to_contain_text("one scale for all panels, steps and traces")
     page.get_by_label("each panel on its own colour scale").check()
     expect(page.locator(".scales .bar").first).to_contain_text("colours of two panels cannot be compared")
+    expect(page.locator("figure.matrix .bar").first).to_contain_text("a scale of its own")
     assert page.locator(".panel canvas.heat").first.evaluate("(canvas) => canvas.toDataURL()") != before
 
 
@@ -219,6 +220,18 @@ def test_a_panel_of_the_contact_sheet_goes_to_the_stage(open_page: Open) -> None
         position={"x": sheet.bounding_box()["width"] * 3.4 / FRAMES, "y": sheet.bounding_box()["height"] * 7.4 / LAYERS}
     )  # type: ignore[index]
     expect(readout(page)).to_contain_text("layer 7 · frame 3 ·")
+
+
+def test_the_contact_sheet_reads_its_tokens(open_page: Open, made: Subject) -> None:
+    page = open_page().go("#trace=maze-0&map=energy&branch=uncond&step=2")
+    sheet, values = page.get_by_role("img", name="contact sheet").first, made.maps["maze-0", "energy"]
+    for layer, frame, y, x in ((7, 3, 5, 6), (0, 0, 0, 0), (9, 4, 2, 7)):
+        point(sheet, layer * (ROWS + 1) + y, frame * (COLUMNS + 1) + x, LAYERS * (ROWS + 1), FRAMES * (COLUMNS + 1))
+        line = page.locator(".sheet .readout").first
+        expect(line).to_contain_text(f"layer {layer} · frame {frame} · token y {y}, x {x}")
+        error = spec_of(made, "maze-0", "energy")["error"]
+        shown = number_in(line.locator("b").inner_text())
+        assert shown == pytest.approx(values[1, 2, layer, frame, y, x], abs=SLACK * error)
 
 
 def test_a_matrix_reads_its_cells_and_drives_the_stage(open_page: Open, made: Subject) -> None:
@@ -246,6 +259,10 @@ def test_a_matrix_is_there_as_a_table(open_page: Open, made: Subject) -> None:
     cell = number_in(figure.locator("tbody tr").nth(2).locator("td").nth(5).inner_text())
     error = made.payload["matrices"][1]["data"]["error"]
     assert cell == pytest.approx(made.matrices["cka"][4, 2, 5], abs=SLACK * error)
+    figure.get_by_role("slider").press("ArrowRight")
+    expect(figure.locator("table")).to_be_hidden()  # it would show another page
+    figure.get_by_text("The same as a table").click()
+    expect(figure.locator("tbody tr").nth(2).locator("td").nth(5)).not_to_have_text(str(cell))
 
 
 def test_a_picture_of_a_film_goes_to_the_stage(open_page: Open) -> None:

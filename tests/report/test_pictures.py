@@ -54,7 +54,7 @@ def test_it_looks_as_it_did(open_page: Open, state: str) -> None:
     now, path = small(page.screenshot()), KEPT / f"{state}.png"
     if os.environ.get("DIT_LENS_KEEP_PICTURES"):
         path.parent.mkdir(exist_ok=True)
-        now.quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+        now.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
     kept = kept_picture(state)
     assert now.size == kept.size
     assert difference(now, kept) < TOLERANCE

@@ -44,10 +44,11 @@ export function runOf(payload, trace, steps = null) {
   if (trace !== null && trace !== undefined) return payload.runs.find((run) => run.trace === trace) ?? null;
   const [first, ...rest] = payload.runs;
   if (!first) return null;
-  const same = (run) => (steps ?? first.steps.map((known) => known.step)).every((step) => {
-    const [a, b] = [stepOf(first, step), stepOf(run, step)];
-    return a?.expert === b?.expert && a?.sigma === b?.sigma;
-  });
+  const same = (run) =>
+    (steps ?? first.steps.map((known) => known.step)).every((step) => {
+      const [a, b] = [stepOf(first, step), stepOf(run, step)];
+      return a?.expert === b?.expert && a?.sigma === b?.sigma;
+    });
   return rest.every(same) ? first : null;
 }
 

@@ -21,7 +21,10 @@ function select(view, name, keys, { choices, chosen, choose }) {
   view.on(keys, (now) => {
     const all = choices(now);
     field.replaceChildren(...all.map(([, words]) => make("option", {}, words)));
-    field.selectedIndex = Math.max(0, all.findIndex(([value]) => value === chosen(now)));
+    field.selectedIndex = Math.max(
+      0,
+      all.findIndex(([value]) => value === chosen(now)),
+    );
     element.hidden = all.length < 2;
   });
   return element;
@@ -91,20 +94,25 @@ function choosers(view) {
   const traces = payload.runs.map((run) => [run.trace, run.trace]);
   return [
     select(view, "trace", ["trace"], {
-      choices: () => traces, chosen: (now) => now.trace, choose: (trace) => view.set({ trace }),
+      choices: () => traces,
+      chosen: (now) => now.trace,
+      choose: (trace) => view.set({ trace }),
     }),
     select(view, "compare with", ["trace", "with"], {
       choices: (now = view.now) => [[null, "nothing"], ...traces.filter(([trace]) => trace !== now.trace)],
-      chosen: (now) => now.with, choose: (trace) => view.set({ with: trace }),
+      chosen: (now) => now.with,
+      choose: (trace) => view.set({ with: trace }),
     }),
     select(view, "map", ["trace", "map"], {
       choices: (now = view.now) =>
         payload.maps.filter((map) => map.trace === now.trace).map((map) => [map.name, map.title]),
-      chosen: (now) => now.map, choose: (map) => view.set({ map }),
+      chosen: (now) => now.map,
+      choose: (map) => view.set({ map }),
     }),
     select(view, "picture", ["trace", "picture"], {
       choices: (now = view.now) => pictures(payload, now.trace),
-      chosen: (now) => now.picture, choose: (picture) => view.set({ picture }),
+      chosen: (now) => now.picture,
+      choose: (picture) => view.set({ picture }),
     }),
   ];
 }

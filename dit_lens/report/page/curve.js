@@ -1,128 +1,33 @@
 /* Curves with their intervals. The plot is drawn anew at the width that it has, so letters keep their size on a phone.
-   Along steps the switch of experts is a dashed line; edits are shaded; the stage's place is a line that moves. */
+   Pointing reads all lines at one place, a click puts the stage there, and the same numbers are there as a table. */
 
-import { axisWords, runOf, switches, ticks, withSteps } from "./axes.js";
-import { band, extent, linePath, roundTicks } from "./chart.js";
+import { axisWords } from "./axes.js";
 import { draw, make, said } from "./dom.js";
-import { marks } from "./edits.js";
+import { kind, Plot } from "./plot.js";
+import { tableBelow } from "./table.js";
 import { PLACES } from "./view.js";
 import { entryWords, number, short } from "./words.js";
 
-const PLOT_PX = 220;
-const EDGE = { left: 52, right: 12, top: 10, bottom: 34 };
-const KINDS = 8;
 const DIGITS = 1e-5;
-
-class Plot {
-  constructor(view, curve, width) {
-    Object.assign(this, { view, curve, width, count: curve.x.values.length });
-    this.run = runOf(view.payload, curve.trace, curve.x.dim === "step" ? curve.x.values : []);
-    this.axis = withSteps(this.run, curve.x);
-    this.range = extent(curve);
-    this.right = width - EDGE.right;
-    this.bottom = PLOT_PX - EDGE.bottom;
-  }
-
-  x(at) {
-    const numbers = this.curve.x.values;
-    const real = !this.curve.x.labels && numbers.every((value) => typeof value === "number");
-    const [first, last] = real ? [numbers[0], numbers.at(-1)] : [0, this.count - 1];
-    const here = real ? this.between(at) : at;
-    return EDGE.left + (last === first ? 0.5 : (here - first) / (last - first)) * (this.right - EDGE.left);
-  }
-
-  /* The number at a position that may lie between two entries. */
-  between(at) {
-    const numbers = this.curve.x.values;
-    const [low, high] = [Math.max(0, Math.floor(at)), Math.min(this.count - 1, Math.ceil(at))];
-    return numbers[low] + (numbers[high] - numbers[low]) * (at - low);
-  }
-
-  y(value) {
-    const [low, high] = this.range;
-    return this.bottom - ((value - low) / (high - low)) * (this.bottom - EDGE.top);
-  }
-
-  grid() {
-    return roundTicks(...this.range, 4).flatMap((value) => [
-      draw("line", { class: "grid", x1: EDGE.left, x2: this.right, y1: this.y(value), y2: this.y(value) }),
-      draw("text", { x: EDGE.left - 6, y: this.y(value) + 4, "text-anchor": "end" }, short(value)),
-    ]);
-  }
-
-  below() {
-    const x = this.axis;
-    const sigma = (at) => x.sigmas?.[at] ?? null;
-    const label = (at) => String(x.labels?.[at] ?? (typeof x.values[at] === "number" ? short(x.values[at]) : x.values[at]));
-    const longest = Math.max(...x.values.map((_, at) => Math.max(label(at).length, sigma(at) === null ? 0 : 7)));
-    return ticks(this.count, (this.right - EDGE.left) / (longest * 6.2 + 8)).flatMap((at) => [
-      draw("text", { x: this.x(at), y: this.bottom + 14, "text-anchor": "middle" }, label(at)),
-      sigma(at) === null ? null
-        : draw("text", { class: "sigma", x: this.x(at), y: this.bottom + 27, "text-anchor": "middle" }, `σ ${sigma(at).toFixed(3)}`),
-    ]).filter(Boolean);
-  }
-
-  switches() {
-    return switches(this.axis).map(({ at }) =>
-      draw("line", { class: "switch", x1: this.x(at - 0.5), x2: this.x(at - 0.5), y1: EDGE.top, y2: this.bottom }),
-    );
-  }
-
-  edits() {
-    const runs = [this.view.run(this.curve.trace)].filter(Boolean);
-    return marks(runs, this.curve.x.dim, this.curve.x.values).map(({ words, first, last }) => {
-      const [from, to] = [this.x(first) - 2, this.x(last) + 2];
-      const size = { x: from, y: EDGE.top, width: to - from, height: this.bottom - EDGE.top };
-      return draw("rect", { class: "edit", ...size }, draw("title", {}, words));
-    });
-  }
-
-  floors() {
-    return this.curve.floors.map(({ label, y }) =>
-      draw("line", { class: "floor", x1: EDGE.left, x2: this.right, y1: this.y(y), y2: this.y(y) }, draw("title", {}, label)),
-    );
-  }
-
-  lines() {
-    const [x, y] = [(at) => this.x(at), (value) => this.y(value)];
-    const bands = this.curve.lines.map(({ low, high }, at) =>
-      low && high ? band(low, high, x, y, { class: `band kind-${at % KINDS}` }) : null,
-    );
-    const lines = this.curve.lines.map((line, at) => linePath(line.y, x, y, { class: `line kind-${at % KINDS}` }));
-    return [...bands.filter(Boolean), ...lines];
-  }
-
-  drawn() {
-    const frame = { class: "frame", x: EDGE.left, y: EDGE.top, width: this.right - EDGE.left, height: this.bottom - EDGE.top };
-    const marks = [...this.edits(), ...this.grid(), ...this.switches(), ...this.floors(), ...this.lines(), ...this.below()];
-    this.here = draw("line", { class: "here", y1: EDGE.top, y2: this.bottom });
-    const size = { width: this.width, height: PLOT_PX, "aria-hidden": "true" };
-    return draw("svg", size, ...marks, draw("rect", frame), this.here);
-  }
-
-  /* Put the moving line where the stage is. */
-  follow(now) {
-    const at = PLACES.includes(this.curve.x.dim) ? this.curve.x.values.indexOf(now[this.curve.x.dim]) : -1;
-    this.here.setAttribute("visibility", at < 0 ? "hidden" : "visible");
-    if (at >= 0) for (const end of ["x1", "x2"]) this.here.setAttribute(end, this.x(at));
-  }
-
-  /* The entry that is nearest to a pointer. */
-  under(event, svg) {
-    const left = event.clientX - svg.getBoundingClientRect().left;
-    const away = this.curve.x.values.map((_, at) => Math.abs(this.x(at) - left));
-    return away.indexOf(Math.min(...away));
-  }
-}
 
 function key(curve) {
   const lines = curve.lines.map((line, at) => {
-    const stroke = draw("line", { class: `line kind-${at % KINDS}`, x1: 0, x2: 22, y1: 5, y2: 5 });
-    return make("li", {}, draw("svg", { width: 22, height: 10, "aria-hidden": "true" }, stroke), said(line.label, "span"));
+    const stroke = draw("line", { class: `line ${kind(at)}`, x1: 0, x2: 22, y1: 5, y2: 5 });
+    return make(
+      "li",
+      {},
+      draw("svg", { width: 22, height: 10, "aria-hidden": "true" }, stroke),
+      said(line.label, "span"),
+    );
   });
   const floors = curve.floors.map(({ label, y }) => {
     const stroke = draw("line", { class: "floor", x1: 0, x2: 22, y1: 5, y2: 5 });
-    return make("li", {}, draw("svg", { width: 22, height: 10, "aria-hidden": "true" }, stroke), said(`${label}: ${short(y)}`, "span"));
+    return make(
+      "li",
+      {},
+      draw("svg", { width: 22, height: 10, "aria-hidden": "true" }, stroke),
+      said(`${label}: ${short(y)}`, "span"),
+    );
   });
   const named = floors.length > 0 || curve.lines.some((line) => line.label);
   return named ? make("ul", { class: "key" }, ...lines, ...floors) : null;
@@ -131,28 +36,27 @@ function key(curve) {
 function reading(plot, at) {
   const { curve, axis } = plot;
   const value = ({ label, y, low, high }) => {
-    const interval = low && high && low[at] !== null && high[at] !== null ? ` [${number(low[at], DIGITS)}, ${number(high[at], DIGITS)}]` : "";
-    return make("span", { class: "reading" }, said(label, "span", { class: "name" }), " ", make("b", {}, number(y[at], DIGITS)), interval);
+    const interval =
+      low && high && low[at] !== null && high[at] !== null
+        ? ` [${number(low[at], DIGITS)}, ${number(high[at], DIGITS)}]`
+        : "";
+    return make(
+      "span",
+      { class: "reading" },
+      said(label, "span", { class: "name" }),
+      " ",
+      make("b", {}, number(y[at], DIGITS)),
+      interval,
+    );
   };
   return [said(entryWords(axis, at), "span", { class: "name" }), " ", ...curve.lines.map(value)];
 }
 
-function asTable(plot) {
-  const { curve, axis } = plot;
-  const head = curve.lines.map(({ label }) => said(label, "th", { scope: "col" }));
-  const cell = ({ y, low, high }, at) => `${number(y[at], DIGITS)}${low && high ? ` [${short(low[at])}, ${short(high[at])}]` : ""}`;
-  const rows = curve.x.values.map((_, at) => make(
-    "tr", {}, said(entryWords(axis, at), "th", { scope: "row" }),
-    ...curve.lines.map((line) => make("td", {}, cell(line, at))),
-  ));
-  return make("table", {}, make("thead", {}, make("tr", {}, make("td"), ...head)), make("tbody", {}, ...rows));
-}
-
-function details(plot) {
-  const holder = make("div", { class: "scroll" });
-  const element = make("details", {}, make("summary", {}, "The same as a table"), holder);
-  element.addEventListener("toggle", () => element.open && holder.replaceChildren(asTable(plot())));
-  return element;
+function numbers({ curve, axis }) {
+  const cell = ({ y, low, high }, at) =>
+    `${number(y[at], DIGITS)}${low && high ? ` [${short(low[at])}, ${short(high[at])}]` : ""}`;
+  const lines = axis.values.map((_, at) => [entryWords(axis, at), curve.lines.map((line) => cell(line, at))]);
+  return [curve.lines.map(({ label }) => label), lines];
 }
 
 export function curveFigure(view, curve, caption) {
@@ -161,17 +65,27 @@ export function curveFigure(view, curve, caption) {
   const spoken = make("output", { class: "readout", "aria-live": "polite" }, "Point at the curves to read them.");
   const axis = make("div", { class: "axis said" }, `${axisWords(plot.axis)} →`);
   const resize = new ResizeObserver(([{ contentRect }]) => {
-    if (contentRect.width < 1 || Math.abs(contentRect.width - (holder.firstChild?.width.baseVal.value ?? 0)) < 1) return;
+    if (contentRect.width < 1 || Math.abs(contentRect.width - (holder.firstChild?.width.baseVal.value ?? 0)) < 1)
+      return;
     plot = new Plot(view, curve, Math.floor(contentRect.width));
     holder.replaceChildren(plot.drawn());
     plot.follow(view.now);
   });
   resize.observe(holder);
   holder.append(plot.drawn());
-  holder.addEventListener("pointermove", (event) => spoken.replaceChildren(...reading(plot, plot.under(event, holder))));
+  holder.addEventListener("pointermove", (event) =>
+    spoken.replaceChildren(...reading(plot, plot.under(event, holder))),
+  );
   holder.addEventListener("click", (event) => {
     if (PLACES.includes(curve.x.dim)) view.set({ [curve.x.dim]: curve.x.values[plot.under(event, holder)] });
   });
   view.on(PLACES, (now) => plot.follow(now));
-  return make("figure", { class: "curve" }, ...[caption, key(curve), holder].filter(Boolean), axis, spoken, details(() => plot));
+  return make(
+    "figure",
+    { class: "curve" },
+    ...[caption, key(curve), holder].filter(Boolean),
+    axis,
+    spoken,
+    tableBelow(() => numbers(plot)),
+  );
 }

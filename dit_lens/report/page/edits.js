@@ -38,5 +38,8 @@ export function marks(runs, dim, values) {
 
 /* The edits that touch a place, in words. */
 export function editsAt(runs, place) {
-  return runs.flatMap((run) => run.edits.filter((edit) => touches(edit, place))).map((edit) => edit.text).join("; ");
+  return runs
+    .flatMap((run) => run.edits.filter((edit) => touches(edit, place)))
+    .map((edit) => edit.text)
+    .join("; ");
 }

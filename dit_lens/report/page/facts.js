@@ -12,13 +12,26 @@ function row(label, values) {
 function manifest(runs) {
   const labels = [...new Set(runs.flatMap((run) => run.words.map(([label]) => label)))];
   const word = (run, label) => run.words.find(([known]) => known === label)?.[1];
-  const rows = labels.map((label) => row(label, runs.map((run) => word(run, label))));
+  const rows = labels.map((label) =>
+    row(
+      label,
+      runs.map((run) => word(run, label)),
+    ),
+  );
   const edits = runs.some((run) => run.edits.length)
-    ? [row("edits", runs.map((run) => run.edits.map((edit) => edit.text).join("; ") || "none"))] : [];
+    ? [
+        row(
+          "edits",
+          runs.map((run) => run.edits.map((edit) => edit.text).join("; ") || "none"),
+        ),
+      ]
+    : [];
   const head = runs.map((run) => said(run.trace, "th", { scope: "col" }));
   return make(
-    "table", { class: "manifest" },
-    make("thead", {}, make("tr", {}, make("th", { scope: "row" }, "trace"), ...head)), make("tbody", {}, ...rows, ...edits),
+    "table",
+    { class: "manifest" },
+    make("thead", {}, make("tr", {}, make("th", { scope: "row" }, "trace"), ...head)),
+    make("tbody", {}, ...rows, ...edits),
   );
 }
 
@@ -40,10 +53,13 @@ export function facts(view) {
 export function results(payload) {
   const known = payload.results ?? [];
   if (!known.length) return null;
-  const table = ({ name, words }) => make(
-    "table", {}, make("thead", {}, make("tr", {}, said(name, "th", { colspan: 2, scope: "colgroup" }))),
-    make("tbody", {}, ...words.map(([label, text]) => row(label, [text]))),
-  );
+  const table = ({ name, words }) =>
+    make(
+      "table",
+      {},
+      make("thead", {}, make("tr", {}, said(name, "th", { colspan: 2, scope: "colgroup" }))),
+      make("tbody", {}, ...words.map(([label, text]) => row(label, [text]))),
+    );
   const tables = known.map((result) => make("div", { class: "scroll" }, table(result)));
   return make("section", { class: "results" }, make("h2", {}, "Results"), make("div", { class: "gallery" }, ...tables));
 }
@@ -52,8 +68,11 @@ export function results(payload) {
 export function notes(payload) {
   const items = payload.notes.map((words) => said(words, "li"));
   return make(
-    "section", { class: "notes" }, make("h2", {}, "About the numbers"),
+    "section",
+    { class: "notes" },
+    make("h2", {}, "About the numbers"),
     items.length ? make("ul", {}, ...items) : null,
-    make("p", {}, "Made by ", said(payload.software), " with"), said(payload.command, "pre"),
+    make("p", {}, "Made by ", said(payload.software), " with"),
+    said(payload.command, "pre"),
   );
 }

@@ -29,17 +29,29 @@ function sizeOf(film) {
 }
 
 export async function filmFigure(view, source, film, caption) {
-  const [canvas, mark] = [make("canvas", { class: film.images.width >= PICTURE_PX[1] ? "smooth" : "" }), make("span", { class: "mark" })];
+  const [canvas, mark] = [
+    make("canvas", { class: film.images.width >= PICTURE_PX[1] ? "smooth" : "" }),
+    make("span", { class: "mark" }),
+  ];
   const [rows, columns] = [film.steps.length, film.frames.length];
   const lines = gaps(columns, rows, "calc(100% - 1px)", "calc(100% - 1px)");
-  const box = make("div", { class: "box", role: "img", "aria-label": `${film.title}: steps by frames` }, canvas, lines, mark);
+  const box = make(
+    "div",
+    { class: "box", role: "img", "aria-label": `${film.title}: steps by frames` },
+    canvas,
+    lines,
+    mark,
+  );
   const reading = make("output", { class: "readout" }, "Point at a picture to read its address.");
   const run = view.run(film.trace);
   const at = (event) => {
     const cell = cellUnder(event, box, rows, columns);
     return cell && { branch: film.branch, step: film.steps[cell[0]], frame: film.frames[cell[1]] };
   };
-  box.addEventListener("pointermove", (event) => at(event) && reading.replaceChildren(said(address(run, at(event)), "span")));
+  box.addEventListener(
+    "pointermove",
+    (event) => at(event) && reading.replaceChildren(said(address(run, at(event)), "span")),
+  );
   box.addEventListener("click", (event) => {
     const place = at(event);
     if (place) view.set({ step: place.step, frame: place.frame, picture: filmKey(view.payload, film) });
@@ -49,7 +61,14 @@ export async function filmFigure(view, source, film, caption) {
   box.style.aspectRatio = `${size[0]} / ${size[1]}`;
   const steps = withSteps(run, { dim: "step", values: film.steps });
   const frames = { dim: "frame", values: film.frames };
-  const plot = ruled({ runs: [run].filter(Boolean), rows: steps, columns: frames, box, size, least: PICTURE_PX[0] * columns });
+  const plot = ruled({
+    runs: [run].filter(Boolean),
+    rows: steps,
+    columns: frames,
+    box,
+    size,
+    least: PICTURE_PX[0] * columns,
+  });
   view.on(["step", "frame"], (now) => {
     const row = film.steps.indexOf(now.step);
     markCell(mark, row, row < 0 ? -1 : film.frames.indexOf(now.frame), rows, columns);

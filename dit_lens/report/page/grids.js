@@ -91,7 +91,10 @@ class MapGrid extends Grid {
 
   /* A look-up, and no more: a contact sheet of a large model has a million of them. */
   pixels() {
-    const { colours, field: { codes } } = this;
+    const {
+      colours,
+      field: { codes },
+    } = this;
     return (at) => colours[codes[at]];
   }
 

@@ -19,7 +19,10 @@ function toHash(now) {
 function fromHash(hash) {
   const parts = new URLSearchParams(hash.slice(1));
   const words = WORDS.filter((key) => parts.has(key)).map((key) => [key, parts.get(key)]);
-  const numbers = NUMBERS.filter((key) => NUMBER.test(parts.get(key) ?? "")).map((key) => [key, Number(parts.get(key))]);
+  const numbers = NUMBERS.filter((key) => NUMBER.test(parts.get(key) ?? "")).map((key) => [
+    key,
+    Number(parts.get(key)),
+  ]);
   return Object.fromEntries([...words, ...numbers]);
 }
 

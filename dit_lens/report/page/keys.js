@@ -3,15 +3,25 @@
 import { make } from "./dom.js";
 
 const MOVES = {
-  ArrowLeft: ["step", -1], ArrowRight: ["step", 1], ArrowUp: ["layer", -1], ArrowDown: ["layer", 1],
+  ArrowLeft: ["step", -1],
+  ArrowRight: ["step", 1],
+  ArrowUp: ["layer", -1],
+  ArrowDown: ["layer", 1],
 };
 const SHIFTED = {
-  ArrowLeft: ["frame", -1], ArrowRight: ["frame", 1], ArrowUp: ["branch", -1], ArrowDown: ["branch", 1],
+  ArrowLeft: ["frame", -1],
+  ArrowRight: ["frame", 1],
+  ArrowUp: ["branch", -1],
+  ArrowDown: ["branch", 1],
 };
 const TOKENS = { w: ["y", -1], s: ["y", 1], a: ["x", -1], d: ["x", 1] };
 
 const HELP = [
-  ["← →", "step"], ["↑ ↓", "layer"], ["shift ← →", "frame"], ["shift ↑ ↓", "branch"], ["w a s d", "token"],
+  ["← →", "step"],
+  ["↑ ↓", "layer"],
+  ["shift ← →", "frame"],
+  ["shift ↑ ↓", "branch"],
+  ["w a s d", "token"],
   ["tab", "to a matrix; there the arrows choose a cell, and enter puts the stage where it was measured"],
   ["?", "this help"],
 ];
@@ -20,8 +30,12 @@ export function help() {
   const rows = HELP.flatMap(([key, words]) => [make("dt", {}, make("kbd", {}, key)), make("dd", {}, words)]);
   const close = make("button", { type: "submit" }, "close");
   const form = make("form", { method: "dialog" }, make("h2", {}, "Keys"), make("dl", {}, ...rows), close);
-  const words = make("p", {}, "A click on a panel of the contact sheet, a cell, a picture or a curve puts the stage there. "
-    + "The address of this page holds the view: copy it to send what you see.");
+  const words = make(
+    "p",
+    {},
+    "A click on a panel of the contact sheet, a cell, a picture or a curve puts the stage there. " +
+      "The address of this page holds the view: copy it to send what you see.",
+  );
   form.insertBefore(words, close);
   return make("dialog", { "aria-label": "help" }, form);
 }

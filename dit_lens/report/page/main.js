@@ -32,9 +32,7 @@ function themeButton(root) {
 function header(root, payload, dialog) {
   const keys = make("button", { type: "button" }, "keys: ?");
   keys.addEventListener("click", () => dialog.showModal());
-  return make(
-    "header", {}, said(payload.title, "h1"), make("div", { class: "buttons" }, themeButton(root), keys),
-  );
+  return make("header", {}, said(payload.title, "h1"), make("div", { class: "buttons" }, themeButton(root), keys));
 }
 
 function caption(words, entry) {
@@ -50,7 +48,10 @@ const belongs = (entry, now) => entry.trace === null || entry.trace === now.trac
 function sideBySide(entries) {
   const keys = entries.map(({ result, name, title, branch }) => JSON.stringify([result, name, title, branch]));
   const first = new Map(keys.map((key) => [key, keys.indexOf(key)]));
-  return entries.map((entry, at) => [first.get(keys[at]), entry]).sort(([a], [b]) => a - b).map(([, entry]) => entry);
+  return entries
+    .map((entry, at) => [first.get(keys[at]), entry])
+    .sort(([a], [b]) => a - b)
+    .map(([, entry]) => entry);
 }
 
 /* A section of figures. A figure is made when its trace is first looked at. */
@@ -66,7 +67,10 @@ function gallery(view, title, given, figure) {
       slot.element.hidden = !belongs(slot.entry, now);
       if (slot.element.hidden || slot.begun) continue;
       slot.begun = true;
-      Promise.resolve(figure(slot.entry)).then((made) => slot.element.append(made), (error) => complain(slot.element, error));
+      Promise.resolve(figure(slot.entry)).then(
+        (made) => slot.element.append(made),
+        (error) => complain(slot.element, error),
+      );
     }
     empty.hidden = slots.some((slot) => !slot.element.hidden);
   });
@@ -82,7 +86,9 @@ function galleries(view, source) {
   const { matrices, films, curves } = view.payload;
   return [
     gallery(view, "Matrices", matrices, (one) => matrixFigure(view, source, one, caption(one.title, one))),
-    gallery(view, "Filmstrips", films, (one) => filmFigure(view, source, one, caption(`${one.title} – branch ${one.branch}`, one))),
+    gallery(view, "Filmstrips", films, (one) =>
+      filmFigure(view, source, one, caption(`${one.title} – branch ${one.branch}`, one)),
+    ),
     gallery(view, "Curves", curves, (one) => curveFigure(view, one, caption(one.title, one))),
   ].filter(Boolean);
 }

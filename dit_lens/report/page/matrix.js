@@ -8,6 +8,7 @@ import { cellUnder, make, said } from "./dom.js";
 import { runOf, withSteps } from "./axes.js";
 import { markCell, ruled } from "./ruler.js";
 import { colourBar } from "./scale.js";
+import { tableBelow } from "./table.js";
 import { PLACES } from "./view.js";
 import { dimWords, entryWords, number } from "./words.js";
 
@@ -17,7 +18,9 @@ const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowR
 
 /* What a cell asks of the stage: only what it knows. */
 function places(sets, at) {
-  const known = Object.entries(sets ?? {}).filter(([dim, values]) => PLACES.includes(dim) && (values[at] ?? null) !== null);
+  const known = Object.entries(sets ?? {}).filter(
+    ([dim, values]) => PLACES.includes(dim) && (values[at] ?? null) !== null,
+  );
   return Object.fromEntries(known.map(([dim, values]) => [dim, values[at]]));
 }
 
@@ -32,9 +35,14 @@ class Shown {
     this.across = withSteps(this.run, matrix.columns, matrix.column_sets);
     [this.rows, this.columns] = [matrix.rows.values.length, matrix.columns.values.length];
     this.table = matrix.diverging ? DIVERGING : SEQUENTIAL;
-    [this.canvas, this.mark, this.pointed] = [make("canvas"), make("span", { class: "mark" }), make("span", { class: "pointed" })];
+    [this.canvas, this.mark, this.pointed] = [
+      make("canvas"),
+      make("span", { class: "mark" }),
+      make("span", { class: "pointed" }),
+    ];
     this.reading = make("output", { class: "readout said", "aria-live": "polite" }, "Point at a cell to read it.");
     this.bar = colourBar();
+    this.below = tableBelow(() => this.numbers());
   }
 
   value([row, column]) {
@@ -45,7 +53,10 @@ class Shown {
     if (this.view.now.scale !== "panel") return this.matrix.range;
     const all = Array.from({ length: this.rows * this.columns }, (_, at) => this.value(this.at(at)));
     const values = all.filter((value) => !Number.isNaN(value));
-    const [low, high] = values.reduce(([a, b], value) => [Math.min(a, value), Math.max(b, value)], [Infinity, -Infinity]);
+    const [low, high] = values.reduce(
+      ([a, b], value) => [Math.min(a, value), Math.max(b, value)],
+      [Infinity, -Infinity],
+    );
     if (low > high) return this.matrix.range;
     const most = Math.max(Math.abs(low), Math.abs(high));
     return this.matrix.diverging ? [-most, most] : [low, high];
@@ -58,10 +69,17 @@ class Shown {
   paint() {
     const [image, range] = [new ImageData(this.columns, this.rows), this.range()];
     const pixels = new Uint32Array(image.data.buffer);
-    for (let place = 0; place < pixels.length; place += 1) pixels[place] = colour(this.value(this.at(place)), range, this.table);
+    for (let place = 0; place < pixels.length; place += 1)
+      pixels[place] = colour(this.value(this.at(place)), range, this.table);
     [this.canvas.width, this.canvas.height] = [this.columns, this.rows];
     this.canvas.getContext("2d").putImageData(image, 0, 0);
-    this.bar.show({ name: this.matrix.name, units: this.matrix.units, range, table: this.table, own: false });
+    this.bar.show({ name: this.matrix.name, units: this.matrix.units, range, table: this.table, fixed: this.fixed() });
+  }
+
+  /* For what the colours hold. */
+  fixed() {
+    if (this.view.now.scale === "panel") return "a scale of its own, from the values that are shown";
+    return this.matrix.pages ? "one scale for all pages and traces" : "one scale for all traces";
   }
 
   /* What a page asks of the stage. */
@@ -106,7 +124,11 @@ class Shown {
 
   go(cell) {
     const { matrix } = this;
-    this.view.set({ ...places(this.pageSets(), this.page), ...places(matrix.row_sets, cell[0]), ...places(matrix.column_sets, cell[1]) });
+    this.view.set({
+      ...places(this.pageSets(), this.page),
+      ...places(matrix.row_sets, cell[0]),
+      ...places(matrix.column_sets, cell[1]),
+    });
   }
 
   press(event) {
@@ -137,6 +159,7 @@ class Shown {
     if (!pages || pages.values.length < 2) return null;
     const show = (page) => {
       this.page = page;
+      this.below.open = false; // it holds the numbers of another page
       this.paint();
     };
     const found = pager(pages.dim, pages.values.length, (page) => this.pageWords(page), show);
@@ -149,34 +172,24 @@ class Shown {
     return found.element;
   }
 
-  asTable() {
+  numbers() {
     const { matrix } = this;
-    const head = matrix.columns.values.map((_, at) => said(entryWords(this.across, at), "th", { scope: "col" }));
-    const line = (_, row) => make(
-      "tr", {}, said(entryWords(this.down, row), "th", { scope: "row" }),
-      ...matrix.columns.values.map((_value, column) => make("td", {}, number(this.value([row, column]), matrix.data.error))),
-    );
-    const body = make("tbody", {}, ...matrix.rows.values.map(line));
-    return make("table", {}, make("thead", {}, make("tr", {}, make("td"), ...head)), body);
-  }
-
-  details() {
-    const holder = make("div", { class: "scroll" });
-    const element = make("details", {}, make("summary", {}, "The same as a table"), holder);
-    element.addEventListener("toggle", () => element.open && holder.replaceChildren(this.asTable()));
-    return element;
+    const head = matrix.columns.values.map((_, at) => entryWords(this.across, at));
+    const cells = (row) => matrix.columns.values.map((_, at) => number(this.value([row, at]), matrix.data.error));
+    return [head, matrix.rows.values.map((_, row) => [entryWords(this.down, row), cells(row)])];
   }
 
   /* On a wide screen, in pixels; a square matrix has square cells. */
   size() {
-    const cell = (way, count) => Math.max(CELL_PX[way][0], Math.min(CELL_PX[way][1], Math.floor(MATRIX_PX[way] / count)));
+    const cell = (way, count) =>
+      Math.max(CELL_PX[way][0], Math.min(CELL_PX[way][1], Math.floor(MATRIX_PX[way] / count)));
     const down = cell("down", this.rows);
     const across = this.rows === this.columns ? down : cell("across", this.columns);
     return [across * this.columns, down * this.rows];
   }
 
   plot() {
-        const [box, size] = [this.box(), this.size()];
+    const [box, size] = [this.box(), this.size()];
     box.style.height = `${size[1]}px`;
     return ruled({ runs: this.edited, rows: this.down, columns: this.across, box, size });
   }
@@ -187,7 +200,7 @@ export async function matrixFigure(view, source, matrix, caption) {
   const shown = new Shown(view, matrix, await source.field(matrix.data));
   const warnings = matrix.warnings.map((words) => said(words, "p", { class: "warning" }));
   const figure = make("figure", { class: "matrix" }, caption, ...warnings);
-  figure.append(...[shown.pager(), shown.plot(), shown.bar.element, shown.reading, shown.details()].filter(Boolean));
+  figure.append(...[shown.pager(), shown.plot(), shown.bar.element, shown.reading, shown.below].filter(Boolean));
   view.on(["scale"], () => shown.paint());
   view.on(PLACES, (now) => shown.follow(now));
   return figure;

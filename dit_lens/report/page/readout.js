@@ -8,9 +8,20 @@ import { address, number, stepWords } from "./words.js";
 function valueWords(name, grid, now) {
   const value = grid.valueAt(now);
   const words = number(value, grid.error);
-  const error = Number.isNaN(value) || !(grid.error > 0) ? null : make("span", { class: "error" }, ` ± ${grid.error.toPrecision(1)}`);
+  const error =
+    Number.isNaN(value) || !(grid.error > 0)
+      ? null
+      : make("span", { class: "error" }, ` ± ${grid.error.toPrecision(1)}`);
   const units = grid.map.units ? make("span", { class: "units" }, " ", said(grid.map.units)) : null;
-  return make("span", { class: "reading" }, said(name, "span", { class: "name" }), " ", make("b", {}, words), error, units);
+  return make(
+    "span",
+    { class: "reading" },
+    said(name, "span", { class: "name" }),
+    " ",
+    make("b", {}, words),
+    error,
+    units,
+  );
 }
 
 function lines(view) {
@@ -40,5 +51,10 @@ export function readout(view) {
     values.replaceChildren(...lines(view));
     place.textContent = address(run, { branch, step, layer, frame, token }) + otherStep(view);
   });
-  return make("output", { class: "readout", "aria-live": "polite", "aria-label": "value at the cursor" }, values, place);
+  return make(
+    "output",
+    { class: "readout", "aria-live": "polite", "aria-label": "value at the cursor" },
+    values,
+    place,
+  );
 }

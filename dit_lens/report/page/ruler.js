@@ -68,7 +68,12 @@ export function markCell(mark, row, column, rows, columns, [tall, wide] = [1, 1]
   mark.hidden = row < 0 && column < 0;
   const along = (at, count) => (at < 0 ? [0, 1] : [at / count, 1 / count]);
   const [[top, height], [left, width]] = [along(row, rows), along(column, columns)];
-  Object.assign(mark.style, { top: percent(top), left: percent(left), height: percent(height * tall), width: percent(width * wide) });
+  Object.assign(mark.style, {
+    top: percent(top),
+    left: percent(left),
+    height: percent(height * tall),
+    width: percent(width * wide),
+  });
 }
 
 /* Plain lines between cells: `across` and `down` are the shares of a place that its cell fills. */

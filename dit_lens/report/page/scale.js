@@ -6,7 +6,8 @@ import { short } from "./words.js";
 
 const FIXED = "one scale for all panels, steps and traces";
 const BETWEEN = "one scale for all panels and steps";
-const OWN = "every panel on its own scale, from its least to its largest value: colours of two panels cannot be compared";
+const OWN =
+  "every panel on its own scale, from its least to its largest value: colours of two panels cannot be compared";
 
 /* A bar that `show` fills: ends are numbers, or words where every panel has its own. */
 export function colourBar() {
@@ -14,7 +15,7 @@ export function colourBar() {
   const [low, high] = [make("span", { class: "low" }), make("span", { class: "high" })];
   const words = make("span", { class: "words said" });
   const element = make("div", { class: "bar" }, words, make("div", { class: "ramp" }, low, canvas, high));
-  const show = ({ name, units, range, table, own, fixed = FIXED }) => {
+  const show = ({ name, units, range, table, own = false, fixed = FIXED }) => {
     paintScale(canvas, table);
     [low.textContent, high.textContent] = own ? ["least", "largest"] : range.map(short);
     words.textContent = `${name}${units ? ` (${units})` : ""} – ${own ? OWN : fixed}`;

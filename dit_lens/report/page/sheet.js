@@ -5,6 +5,7 @@ import { cellUnder, make, percent, said } from "./dom.js";
 import { gridKey } from "./grids.js";
 import { editsAt } from "./edits.js";
 import { gaps, markCell, ruled } from "./ruler.js";
+import { number } from "./words.js";
 
 const PANEL_PX = [34, 92];
 const SHEET_PX = [1000, 520];
@@ -42,34 +43,61 @@ function paint(canvas, held, grid, now) {
 }
 
 /* Everything but the pixels, which is the same at every step. */
-function lay(view, canvas, mark, grid, runs) {
+function lay(view, canvas, mark, line, grid, runs) {
   const [rows, columns] = ["layer", "frame"].map((dim) => ({ dim, values: grid.axes[dim], labels: null }));
   const [down, across] = filled(grid).map(percent);
   const lines = gaps(columns.values.length, rows.values.length, across, down);
-  const box = make("div", { class: "box", role: "img", "aria-label": "contact sheet, layers by frames" }, canvas, lines, mark);
+  const box = make(
+    "div",
+    { class: "box", role: "img", "aria-label": "contact sheet, layers by frames" },
+    canvas,
+    lines,
+    mark,
+  );
   const [width, height] = tileSize(grid);
   const size = [width * columns.values.length, height * rows.values.length];
   box.style.aspectRatio = `${size[0]} / ${size[1]}`;
-  box.addEventListener("click", (event) => {
-    const cell = cellUnder(event, box, rows.values.length, columns.values.length);
-    if (cell) view.set({ layer: rows.values[cell[0]], frame: columns.values[cell[1]] });
+  const under = (event) => placeUnder(event, box, grid, gapOf(grid));
+  box.addEventListener("click", (event) => view.set(under(event) ?? {}));
+  box.addEventListener("pointermove", (event) => {
+    const place = under(event);
+    if (place && "y" in place) read(line, grid, place, view.now);
   });
   const least = Math.min(width, PANEL_PX[0]) * columns.values.length;
   return ruled({ runs, rows, columns, box, size, least });
+}
+
+/* The place under a pointer: a panel and, unless it is between panels, a token of it. */
+function placeUnder(event, box, { axes, rows, columns }, gap) {
+  const [tall, wide] = [rows + gap, columns + gap];
+  const cell = cellUnder(event, box, axes.layer.length * tall, axes.frame.length * wide);
+  if (!cell) return null;
+  const [y, x] = [axes.y[cell[0] % tall] ?? null, axes.x[cell[1] % wide] ?? null];
+  const panel = { layer: axes.layer[Math.floor(cell[0] / tall)], frame: axes.frame[Math.floor(cell[1] / wide)] };
+  return { ...panel, ...(y === null || x === null ? {} : { y, x }) };
+}
+
+/* The value of a token of the sheet, and which one it is; step and branch are those of the stage. */
+function read(line, grid, place, now) {
+  const value = number(grid.valueAt({ ...now, ...place }), grid.error);
+  const where = [`layer ${place.layer}`, `frame ${place.frame}`, `token y ${place.y}, x ${place.x}`].join(" · ");
+  line.replaceChildren(make("b", {}, value), ` ${where}`);
 }
 
 /* A sheet: `which` of the grids, of which runs, and what it is called. */
 function oneSheet(view, which, runsOf, nameOf) {
   const [canvas, mark, held] = [make("canvas"), make("span", { class: "mark" }), {}];
   const [holder, edits, title] = [make("div", { class: "scroll" }), make("p", { class: "edited said" }), make("h3")];
-  const element = make("div", { class: "sheet" }, title, holder, edits);
+  const line = make("output", { class: "readout said", "aria-live": "polite" });
+  const element = make("div", { class: "sheet" }, title, holder, line, edits);
   const shown = (now) => (view.grids?.key === gridKey(now) ? view.grids[which] : null);
   view.on(["trace", "map", "with", "grids"], (now) => {
     const grid = shown(now);
     element.hidden = !grid;
     if (!grid) return;
+    line.replaceChildren("Point at a token to read it.");
     title.replaceChildren("Contact sheet ", make("span", { class: "of" }, ...nameOf(now)));
-    holder.replaceChildren(lay(view, canvas, mark, grid, runsOf(view.runs)));
+    holder.replaceChildren(lay(view, canvas, mark, line, grid, runsOf(view.runs)));
   });
   view.on(["trace", "map", "with", "grids", "branch", "step", "scale"], (now) => {
     if (shown(now)) paint(canvas, held, shown(now), now);
@@ -88,9 +116,25 @@ function oneSheet(view, which, runsOf, nameOf) {
 /* The sheet of the trace; with a second trace also its sheet, and that of the difference. */
 export function contactSheets(view) {
   return make(
-    "div", { class: "sheets" },
-    oneSheet(view, "a", ([first]) => [first], (now) => [said(now.trace)]),
-    oneSheet(view, "b", ([, second]) => [second], (now) => [said(now.with)]),
-    oneSheet(view, "difference", (runs) => runs, (now) => [said(now.with), " − ", said(now.trace)]),
+    "div",
+    { class: "sheets" },
+    oneSheet(
+      view,
+      "a",
+      ([first]) => [first],
+      (now) => [said(now.trace)],
+    ),
+    oneSheet(
+      view,
+      "b",
+      ([, second]) => [second],
+      (now) => [said(now.with)],
+    ),
+    oneSheet(
+      view,
+      "difference",
+      (runs) => runs,
+      (now) => [said(now.with), " − ", said(now.trace)],
+    ),
   );
 }

@@ -47,8 +47,10 @@ function placeCursor(panel, grid, now) {
   panel.cursor.hidden = row < 0 || column < 0;
   if (panel.cursor.hidden) return;
   Object.assign(panel.cursor.style, {
-    left: percent(column / grid.columns), top: percent(row / grid.rows),
-    width: percent(1 / grid.columns), height: percent(1 / grid.rows),
+    left: percent(column / grid.columns),
+    top: percent(row / grid.rows),
+    width: percent(1 / grid.columns),
+    height: percent(1 / grid.rows),
   });
 }
 
@@ -62,8 +64,11 @@ function listen(panel, view, grid) {
 
 function emptyPanel(name) {
   const panel = {
-    title: make("h3"), caption: make("figcaption"), cursor: make("div", { class: "cursor" }),
-    picture: make("canvas", { class: "picture" }), heat: make("canvas", { class: "heat" }),
+    title: make("h3"),
+    caption: make("figcaption"),
+    cursor: make("div", { class: "cursor" }),
+    picture: make("canvas", { class: "picture" }),
+    heat: make("canvas", { class: "heat" }),
   };
   panel.box = make("div", { class: "box", role: "img", "aria-label": name }, panel.picture, panel.heat, panel.cursor);
   panel.element = make("figure", { class: "panel" }, panel.title, panel.box, panel.caption);
@@ -112,7 +117,8 @@ function differencePanel(view) {
     if (panel.element.hidden || view.grids?.key !== gridKey(now)) return;
     const { why } = view.grids;
     panel.title.replaceChildren(said(now.with), " − ", said(now.trace));
-    panel.caption.textContent = why === null ? "the difference, opaque, on a symmetric scale of its own" : `No difference: ${why}.`;
+    panel.caption.textContent =
+      why === null ? "the difference, opaque, on a symmetric scale of its own" : `No difference: ${why}.`;
     panel.box.hidden = why !== null;
     shape(panel, pictureAt(view, now.trace).images, grid());
     paintHeat(panel, grid(), now);

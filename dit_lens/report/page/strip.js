@@ -14,7 +14,9 @@ const share = (at, count) => (count > 1 ? at / (count - 1) : 0.5);
 function sigmaLine({ sigmas }) {
   if (sigmas.some((sigma) => sigma === null) || sigmas.length < 2) return null;
   const top = Math.max(...sigmas, 1e-9);
-  const points = sigmas.map((sigma, at) => `${LANE_WIDTH * share(at, sigmas.length)},${(LANE_PX * (1 - sigma / top)).toFixed(2)}`).join(" ");
+  const points = sigmas
+    .map((sigma, at) => `${LANE_WIDTH * share(at, sigmas.length)},${(LANE_PX * (1 - sigma / top)).toFixed(2)}`)
+    .join(" ");
   const box = `0 0 ${LANE_WIDTH} ${LANE_PX}`;
   const line = draw("polyline", { points, class: "sigma" });
   return draw("svg", { viewBox: box, preserveAspectRatio: "none", "aria-hidden": "true" }, line);

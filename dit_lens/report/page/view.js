@@ -19,8 +19,12 @@ function axesOf(payload, trace, name) {
   const steps = film?.steps ?? run?.steps.map((known) => known.step) ?? [];
   const filled = (values) => (values?.length ? values : [null]);
   return {
-    branch: [film?.branch ?? null], step: filled(steps), layer: [null], frame: filled(film?.frames ?? frames),
-    y: [null], x: [null],
+    branch: [film?.branch ?? null],
+    step: filled(steps),
+    layer: [null],
+    frame: filled(film?.frames ?? frames),
+    y: [null],
+    x: [null],
   };
 }
 

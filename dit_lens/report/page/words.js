@@ -42,7 +42,9 @@ export function dimWords(run, dim, value) {
 /* One entry of an axis of a matrix or a curve, with its own label and what is known of its step. */
 export function entryWords(axis, at) {
   const sigma = axis.sigmas?.[at] ?? null;
-  const more = [sigmaWords({ sigma }), sigma === null && axis.dim !== "step" ? null : axis.experts?.[at]].filter(Boolean);
+  const more = [sigmaWords({ sigma }), sigma === null && axis.dim !== "step" ? null : axis.experts?.[at]].filter(
+    Boolean,
+  );
   const words = `${axis.dim} ${axis.labels?.[at] ?? axis.values[at] ?? "–"}`;
   return more.length ? `${words} (${more.join(", ")})` : words;
 }

@@ -16,6 +16,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dit_lens.figures import note_data
 from dit_lens_probes.step_axis import switches, tick_texts
 
 __all__ = ["draw_figures"]
@@ -56,6 +57,7 @@ def _all_pairs(result: xr.Dataset) -> Figure:
         axis.set_title(f"branch {branch}", fontsize=8.5, loc="left")
         _blocks(axis, result, layers)
     _bar(figure, image, axes, str(pooled.attrs["long_name"]), shrink=0.8)
+    note_data(figure, pooled.to_dataset())
     return _finished(figure, result, f"Every step and layer with every other: {layers} layers inside each step")
 
 
@@ -79,14 +81,17 @@ def _changes(result: xr.Dataset) -> Figure:
     kinds = [name for name, size in (("layer", result.sizes["layer"]), ("step", result.sizes["step"])) if size > 1]
     figure = Figure(figsize=(1.4 + 3.9 * len(branches), 0.9 + 2.9 * max(len(kinds), 1)), layout="constrained")
     axes = figure.subplots(max(len(kinds), 1), len(branches), squeeze=False)
+    data: dict[str, xr.DataArray] = {}
     for row, kind in zip(axes, kinds, strict=False):
         tables = [_next(far.sel(branch=branch), kind) for branch in branches]
+        data[f"to_next_{kind}"] = _labelled(far, kind, tables)
         top = max([_highest(table) for table in tables] + [1e-6])
         for axis, branch, table in zip(row, branches, tables, strict=True):
             image = _show(axis, table.T, 0, top, aspect="auto", origin="lower")
             axis.set_title(f"to the next {kind} · branch {branch}", fontsize=8.5, loc="left")
             _grid(axis, result, steps=result.sizes["step"] - (kind == "step"))
         _bar(figure, image, row, str(result["dissimilarity"].attrs["long_name"]))
+    note_data(figure, xr.Dataset(data))
     return _finished(figure, result, "What each layer and each step changes")
 
 
@@ -97,6 +102,13 @@ def _next(far: xr.DataArray, kind: str) -> npt.NDArray[np.float64]:
     if kind == "layer":
         return np.asarray(values[steps[:, None], layers[:-1], steps[:, None], layers[1:]])
     return np.asarray(values[steps[:-1, None], layers, steps[1:, None], layers])
+
+
+def _labelled(far: xr.DataArray, kind: str, tables: Sequence[npt.NDArray[np.float64]]) -> xr.DataArray:
+    """The distances of all branches, at the step and layer from which they lead to the next; NaN at the last."""
+    labels = far.isel(step_b=0, layer_b=0, drop=True).transpose("branch", "step", "layer")
+    last = [(0, int(dim == kind)) for dim in labels.dims]
+    return labels.copy(data=np.pad(np.stack(tables), last, constant_values=np.nan))
 
 
 def _steps_by_layers(result: xr.Dataset) -> Figure:
@@ -113,6 +125,7 @@ def _steps_by_layers(result: xr.Dataset) -> Figure:
         axis.set_title(f"{str(over).removesuffix('_pair')} {name}", fontsize=8.5, loc="left")
         _grid(axis, result, result.sizes["step"])
     _bar(figure, image, axes, str(result["dissimilarity"].attrs["long_name"]))
+    note_data(figure, far.to_dataset())
     what = {"across": "The same address in two traces", "branches": "The same address in two branches"}
     return _finished(figure, result, what[result.attrs["pairs"]])
 

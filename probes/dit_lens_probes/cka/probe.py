@@ -44,6 +44,7 @@ class Cka:
     summary: ClassVar[str] = "Which representations are alike: debiased CKA between steps, layers, runs or branches."
     access: ClassVar[Literal["frame", "step", "trace"]] = "step"
     Params: ClassVar[type[BaseModel]] = CkaParams
+    draws_by: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, params: CkaParams | None = None) -> None:
         self.params = params or CkaParams()

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import xarray as xr
 from matplotlib.figure import Figure
 
+from dit_lens.figures import note_data
 from dit_lens_probes.energy.view import spread
 from dit_lens_probes.step_maps import label_step_axis, mark_experts
 
@@ -55,11 +56,11 @@ def draw_curves(result: xr.Dataset, branch: str) -> Figure:
     shown = [name for name in _NAMES if name in result]
     figure = Figure(figsize=(8.4, 0.9 + 2.3 * len(shown)), layout="constrained")
     axes = figure.subplots(len(shown), 2, squeeze=False, sharey="row")
+    data = xr.Dataset({"mask_even": result["mask_even"].sel(branch=branch).mean()} if "mask_share" in shown else {})
     for (left, right), name in zip(axes, shown, strict=True):
         values = result[name].sel(branch=branch).transpose("trace", "step", "layer")
         values = values.dropna("trace", how="any") if values.sizes["trace"] > 1 else values
-        _draw(left, values, "layer", "step")
-        _draw(right, values, "step", "layer")
+        data = data.assign(_draw(left, values, "layer", "step")).assign(_draw(right, values, "step", "layer"))
         left.set_ylabel(_NAMES[name] if name != "mask_share" else result[name].attrs["long_name"], fontsize=8)
         if name == "mask_share" and len(shown) > 1:
             _draw_even(result, branch, (left, right))
@@ -68,14 +69,18 @@ def draw_curves(result: xr.Dataset, branch: str) -> Figure:
     if len(shown) == 1 and shown[0] == "mask_share":
         _draw_even(result, branch, (axes[0][0], axes[0][1]), told=False)
     figure.suptitle(f"Energy by layer and step · {_counted(result)} · branch {branch}", fontsize=9.5, x=0.01, ha="left")
-    return figure
+    return note_data(figure, data)
 
 
-def _draw(axis: Axes, values: xr.DataArray, along: str, lines: str) -> None:
+def _draw(axis: Axes, values: xr.DataArray, along: str, lines: str) -> dict[str, xr.DataArray]:
+    """Lines along one dimension for some labels of the other; returns them as ``NAME_by_ALONG_mean`` and so on."""
     places = np.arange(values.sizes[along])
     labels = spread(values[lines].values.tolist(), len(_COLOURS))
-    for colour, label in zip(_COLOURS, labels, strict=False):
-        mean, low, high = mean_over_traces(values.sel({lines: label}).transpose("trace", along).values)
+    some = values.sel({lines: labels}).rename({lines: f"{lines}_of_line"})
+    curves = mean_over_traces(some.transpose("trace", f"{lines}_of_line", along).values)
+    table = some.isel(trace=0, drop=True).transpose(f"{lines}_of_line", along)
+    for at, (colour, label) in enumerate(zip(_COLOURS, labels, strict=False)):
+        mean, low, high = curves[:, at]
         axis.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
         axis.plot(places, mean, color=colour, marker="o", markersize=2.5, linewidth=1.2, label=f"{lines} {label}")
     if along == "step":
@@ -88,6 +93,8 @@ def _draw(axis: Axes, values: xr.DataArray, along: str, lines: str) -> None:
         axis.set_xlabel("layer", fontsize=8)
     axis.spines[["top", "right"]].set_visible(False)
     axis.tick_params(labelsize=7.5)
+    ends = zip(("mean", "low", "high"), curves, strict=True)
+    return {f"{values.name}_by_{along}_{end}": table.copy(data=curve) for end, curve in ends}
 
 
 def _draw_even(result: xr.Dataset, branch: str, axes: tuple[Axes, Axes], told: bool = True) -> None:

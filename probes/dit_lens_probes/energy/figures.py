@@ -14,6 +14,7 @@ import numpy.typing as npt
 import xarray as xr
 from matplotlib.figure import Figure
 
+from dit_lens.figures import note_data
 from dit_lens_probes.energy.panels import Panels, Row, draw_panels
 from dit_lens_probes.energy.view import View, spread, spread_around
 from dit_lens_probes.step_axis import switches
@@ -43,7 +44,8 @@ def layers_by_frames(result: xr.Dataset, view: View) -> Figure:
     rows = [Row(f"layer {layer}", _values(maps.sel(layer=layer), frames), marks=marks) for layer in layers]
     where = f"{_step_text(maps, ', ')} · branch {view.branch}"
     shown = _shown("layers", layers, maps["layer"].size) + _shown("frames", frames, maps["frame"].size)
-    return draw_panels(_panels(result, view, "after every layer", where + shown, rows, frames))
+    figure = draw_panels(_panels(result, view, "after every layer", where + shown, rows, frames))
+    return note_data(figure, _drawn(result, view, maps.sel(layer=layers, frame=frames)))
 
 
 def layer_over_steps(result: xr.Dataset, view: View) -> Figure:
@@ -75,7 +77,19 @@ def layer_over_steps(result: xr.Dataset, view: View) -> Figure:
     ]
     where = f"layer {view.layer} · branch {view.branch}"
     shown = _shown("steps", steps, len(every)) + _shown("frames", frames, maps["frame"].size)
-    return draw_panels(_panels(result, view, "over the denoising steps", where + shown, rows, frames))
+    figure = draw_panels(_panels(result, view, "over the denoising steps", where + shown, rows, frames))
+    return note_data(figure, _drawn(result, view, maps.sel(step=steps, frame=frames)))
+
+
+def _drawn(result: xr.Dataset, view: View, maps: xr.DataArray) -> xr.Dataset:
+    """The maps that are drawn, with the sinks and pictures that lie on them."""
+    data = maps.to_dataset(name=maps.name)
+    if "dominance" in result:
+        places = {dim: maps[dim] for dim in ("trace", "branch", "step", "frame", "y", "x")}
+        data["sink"] = result["dominance"].sel(places) > 0.5
+    if view.overlay:
+        data["video"] = result["video"].sel(trace=view.trace, frame=maps["frame"])
+    return data
 
 
 def _held(result: xr.Dataset, view: View) -> xr.DataArray:

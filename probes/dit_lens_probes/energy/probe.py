@@ -51,6 +51,16 @@ class Energy:
     summary: ClassVar[str] = "Where the energy is: L2 norm of every token after every block, raw and robust."
     access: ClassVar[Literal["frame", "step", "trace"]] = "step"
     Params: ClassVar[type[BaseModel]] = EnergyParams
+    draws_by: ClassVar[tuple[str, ...]] = (
+        "scale",
+        "overlay",
+        "trace",
+        "branch",
+        "step",
+        "layer",
+        "max_rows",
+        "max_columns",
+    )
 
     def __init__(self, params: EnergyParams | None = None) -> None:
         self.params = params or EnergyParams()

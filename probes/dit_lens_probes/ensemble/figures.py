@@ -9,6 +9,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dit_lens.figures import note_data
 from dit_lens_probes.edited import words_of_steps
 
 __all__ = ["scores_and_differences"]
@@ -48,12 +49,13 @@ def scores_and_differences(result: xr.Dataset) -> Figure:
     scores, differences = figure.subplots(1, 2, sharey=True)
     _draw_scores(scores, result, conditions)
     _draw_differences(differences, result, conditions)
-    cost = result["cost"].mean(("question", "seed")).values
-    labels = [f"{NAMES[name]} · {calls:.0f} calls" for name, calls in zip(conditions, cost, strict=True)]
+    cost = result["cost"].mean(("question", "seed"))
+    labels = [f"{NAMES[name]} · {calls:.0f} calls" for name, calls in zip(conditions, cost.values, strict=True)]
     scores.set_yticks(np.arange(len(conditions)), labels, fontsize=SMALL)
     scores.invert_yaxis()
     figure.suptitle(_title(result), fontsize=TEXT, x=0.01, ha="left")
-    return figure
+    ends = [f"{what}_{end}" for what in ("score", "difference") for end in ("mean", "low", "high")]
+    return note_data(figure, result[[*ends, "within_noise"]].assign(cost=cost))
 
 
 def _draw_scores(ax: Axes, result: xr.Dataset, conditions: list[str]) -> None:

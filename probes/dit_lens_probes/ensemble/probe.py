@@ -48,6 +48,7 @@ class Ensemble:
     api_version: ClassVar[int] = 1
     summary: ClassVar[str] = "Does the mean of several seeds' activations help, against what costs as much."
     Params: ClassVar[type[BaseModel]] = EnsembleParams
+    draws_by: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, params: EnsembleParams | None = None) -> None:
         self.params = params or EnsembleParams()

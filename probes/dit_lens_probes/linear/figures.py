@@ -13,6 +13,7 @@ import xarray as xr
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from dit_lens.figures import note_data
 from dit_lens.probing import BadParams
 from dit_lens_probes.step_maps import draw_step_map, label_step_axis, mark_experts
 from dit_lens_stores.errors import close_match
@@ -70,7 +71,7 @@ def _map(result: xr.Dataset) -> Figure:
         bar.set_label(words, fontsize=8)
         bar.ax.tick_params(labelsize=7.5)
     figure.suptitle(_title(result), fontsize=9.5, x=0.01, ha="left")
-    return figure
+    return note_data(figure, result[[name for name, _ in _PANELS]])
 
 
 def _norms(result: xr.Dataset) -> dict[str, Normalize]:
@@ -112,14 +113,20 @@ def _steps(result: xr.Dataset) -> Figure:
     handles, names = axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize=7.5, frameon=False)
     figure.suptitle(_title(result), fontsize=8.5, x=0.01, ha="left")
-    return figure
+    drawn = result.sel(layer=_picked(result))
+    return note_data(figure, drawn[["score", "score_low", "score_high", "control"]])
+
+
+def _picked(result: xr.Dataset) -> list[int]:
+    """The layers that have a line."""
+    layers = result["layer"].values
+    at = np.unique(np.linspace(0, len(layers) - 1, min(_LAYERS_AT_MOST, len(layers))).round().astype(int))
+    return [int(layer) for layer in layers[at]]
 
 
 def _draw_steps(axis: Axes, result: xr.Dataset) -> None:
     at = np.arange(result.sizes["step"])
-    layers = result["layer"].values
-    picked = np.unique(np.linspace(0, len(layers) - 1, min(_LAYERS_AT_MOST, len(layers))).round().astype(int))
-    for colour, layer in zip(_COLOURS, layers[picked].tolist(), strict=False):
+    for colour, layer in zip(_COLOURS, _picked(result), strict=False):
         here = result.sel(layer=layer)
         axis.fill_between(at, here["score_low"], here["score_high"], color=colour, alpha=0.12, linewidth=0)
         axis.plot(at, here["score"], color=colour, marker="o", markersize=3, label=f"layer {layer}, 95 % over videos")

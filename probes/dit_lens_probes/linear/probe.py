@@ -57,6 +57,7 @@ class Linear:
     summary: ClassVar[str] = "What can be read where: linear probes by step and layer, split by video, with a control."
     access: ClassVar[Literal["frame", "step", "trace"]] = "step"
     Params: ClassVar[type[BaseModel]] = LinearParams
+    draws_by: ClassVar[tuple[str, ...]] = ("branch",)
 
     def __init__(self, params: LinearParams | None = None) -> None:
         self.params = params or LinearParams()

@@ -13,6 +13,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dit_lens.figures import note_data
 from dit_lens_probes.noise.matrices import draw_cells, draw_cka, draw_layers, draw_matrix
 from dit_lens_probes.noise.steps import label_steps, mark_switch
 
@@ -66,7 +67,19 @@ def _curves(result: xr.Dataset, at: str) -> Figure:
     handles, labels = scores.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=7.5, frameon=False)
     figure.suptitle(_title(result, at), fontsize=9.5, x=0.01, ha="left")
-    return figure
+    return note_data(figure, _shown(result, at))
+
+
+def _shown(result: xr.Dataset, at: str) -> xr.Dataset:
+    """What the curves are drawn from: means over questions and seeds wherever there is no interval."""
+    dose = result[f"dose_at_{at}"]
+    means = {f"dose_at_{at}": dose.mean([dim for dim in dose.dims if dim not in (at, "kind", "level")])}
+    if bool(result["clean_score"].isnull().all()):
+        ends = result[[f"final_distance_at_{at}", f"control_final_distance_at_{at}"]]
+        return ends.mean(["question", "seed", "noise_seed"]).assign(means)
+    kept = [f"score_at_{at}_{end}" for end in ("mean", "low", "high")]
+    kept += [f"control_score_at_{at}_mean", "clean_score_mean"]
+    return result[kept].assign({**means, "floor": result["floor"].mean()})
 
 
 def _title(result: xr.Dataset, at: str) -> str:

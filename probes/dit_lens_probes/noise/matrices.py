@@ -8,6 +8,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dit_lens.figures import note_data
 from dit_lens_probes.step_axis import switches, tick_texts
 
 __all__ = ["draw_cells", "draw_cka", "draw_layers", "draw_matrix"]
@@ -23,8 +24,9 @@ def draw_matrix(result: xr.Dataset) -> Figure:
     columns = _columns(result)
     figure = Figure(figsize=(1.0 + 3.4 * len(columns), 6.2), layout="constrained")
     axes = figure.subplots(2, len(columns), squeeze=False)
+    means = {name: result[f"{name}_at_step"].mean(_UNIT_DIMS) for name in _QUANTITIES}
     for row, (name, words) in zip(axes, _QUANTITIES.items(), strict=True):
-        tables = [result[f"{name}_at_step"].sel(kind=k, level=lv).mean(_UNIT_DIMS) for k, lv in columns]
+        tables = [means[name].sel(kind=k, level=lv) for k, lv in columns]
         top = max(float(table.max()) for table in tables) or 1.0
         for axis, table, (kind, level) in zip(row, tables, columns, strict=True):
             image = axis.imshow(
@@ -34,7 +36,7 @@ def draw_matrix(result: xr.Dataset) -> Figure:
             _label(axis, result)
         figure.colorbar(image, ax=list(row), label="relative L2 from the clean run")
     figure.suptitle("From the step with noise (down) to the step that is looked at (across)", fontsize=9.5)
-    return figure
+    return note_data(figure, xr.Dataset(means))
 
 
 def draw_layers(result: xr.Dataset) -> Figure:
@@ -53,7 +55,7 @@ def draw_layers(result: xr.Dataset) -> Figure:
         axis.set_ylabel("layer", fontsize=8)
     figure.colorbar(image, ax=list(axes), label="relative L2 in the last step")
     figure.suptitle("Activations in the last step, by the step with noise", fontsize=9.5)
-    return figure
+    return note_data(figure, last.to_dataset(name="layer_distance"))
 
 
 def draw_cka(result: xr.Dataset) -> Figure:
@@ -72,7 +74,7 @@ def draw_cka(result: xr.Dataset) -> Figure:
             _label(axis, result)
     figure.colorbar(image, ax=list(axes.ravel()), label="1 - CKA to the clean run (debiased), branches together")
     figure.suptitle("Activations: from the step with noise (down) to the step that is looked at (across)", fontsize=9.5)
-    return figure
+    return note_data(figure, mean.sel(layer=shown).to_dataset(name="layer_cka_distance"))
 
 
 def draw_cells(result: xr.Dataset) -> Figure:
@@ -93,7 +95,7 @@ def draw_cells(result: xr.Dataset) -> Figure:
     label = "score less that of the control" if scored else "last latents: relative L2"
     figure.colorbar(image, ax=list(axes), label=label)
     figure.suptitle("Noise in one frame of one step", fontsize=9.5)
-    return figure
+    return note_data(figure, effect.to_dataset(name="effect_at_cell" if scored else "final_distance_at_cell"))
 
 
 def _columns(result: xr.Dataset) -> list[tuple[str, str]]:

@@ -42,6 +42,7 @@ class NoiseProbe:
     api_version: ClassVar[int] = 1
     summary: ClassVar[str] = "What noise does: in one step or one frame, as unit noise and at a matched dose."
     Params: ClassVar[type[BaseModel]] = NoiseParams
+    draws_by: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, params: NoiseParams | None = None) -> None:
         self.params = params or NoiseParams()

@@ -14,6 +14,7 @@ import xarray as xr
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
+from dit_lens.figures import note_data
 from dit_lens.probing import BadParams
 from dit_lens_probes.energy.view import spread
 from dit_lens_probes.step_maps import draw_step_map
@@ -108,7 +109,8 @@ def _explained(result: xr.Dataset, branch: str) -> Figure:
     figure.suptitle(
         f"Principal components, {_basis(result)}\n{counts} · branch {branch}", fontsize=9.5, x=0.01, ha="left"
     )
-    return figure
+    data = {"first": first, "first_three": some, "dimensions": result["dimensions"]}
+    return note_data(figure, xr.Dataset(data).drop_vars("component", errors="ignore"))
 
 
 def _scale(values: npt.NDArray[np.floating]) -> Normalize:
@@ -119,7 +121,8 @@ def _scale(values: npt.NDArray[np.floating]) -> Normalize:
 
 def _grid(scores: xr.DataArray, rows: str, names: list[str], params: PcaParams, where: str) -> Figure:
     frames = spread(scores["frame"].values.tolist(), params.max_columns)
-    table = scores.sel(frame=frames).transpose(rows, "frame", "y", "x", "colour").values
+    drawn = scores.sel(frame=frames).transpose(rows, "frame", "y", "x", "colour")
+    table = drawn.values
     height, width = table.shape[2:4]
     panel = 0.85
     size = (1.3 + panel * len(frames) * max(width / height, 0.6), 0.9 + panel * len(names) * max(height / width, 0.6))
@@ -134,7 +137,7 @@ def _grid(scores: xr.DataArray, rows: str, names: list[str], params: PcaParams, 
         axis.set_title(f"frame {frame}", fontsize=7.5)
     title = f"First three components as red, green, blue\n{scores.attrs['trace']}\n{where}"
     figure.suptitle(title, fontsize=8.5, x=0.01, ha="left")
-    return figure
+    return note_data(figure, drawn.to_dataset())
 
 
 def _basis(result: xr.Dataset) -> str:

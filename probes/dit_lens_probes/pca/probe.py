@@ -53,6 +53,7 @@ class Pca:
     summary: ClassVar[str] = "Which directions tokens differ in: shared components, what they explain, maps in colour."
     access: ClassVar[Literal["frame", "step", "trace"]] = "step"
     Params: ClassVar[type[BaseModel]] = PcaParams
+    draws_by: ClassVar[tuple[str, ...]] = ("branch", "step", "layer", "max_rows", "max_columns")
 
     def __init__(self, params: PcaParams | None = None) -> None:
         self.params = params or PcaParams()

@@ -9,6 +9,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dit_lens.figures import note_data
 from dit_lens_probes.edited import words_of_steps
 
 __all__ = ["by_layer"]
@@ -49,7 +50,7 @@ def by_layer(result: xr.Dataset, name: str, quantity: str) -> Figure:
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=SMALL, frameon=False)
     figure.suptitle(_title(result), fontsize=TEXT, x=0.01, ha="left")
-    return figure
+    return note_data(figure, result[[f"{name}_{part}" for part in ("mean", "low", "high")]])
 
 
 def _draw_panel(ax: Axes, panel: xr.Dataset, name: str) -> None:

@@ -1,9 +1,9 @@
 """One unit of the swap: both runs and the stranger's recorded once, then one run for each window, source and direction.
 
-What is recorded goes into a scratch store; an edit streams it from there, one event at a time, so a donor's
-activations are never in memory together. ``forward`` swaps the donor's into the question's run, ``backward`` the
-question's into the donor's. Whatever the source, the effect is measured on the way to the other run of the pair: that
-of the stranger and of noise says how much of it anything would have.
+What is recorded goes into a scratch store; an edit streams it from there, one event at a time, so a donor's activations
+are never in memory together. Of a run with a swap only x0 is read, and kept in memory. ``forward`` swaps the donor's
+into the question's run, ``backward`` the question's into the donor's. Whatever the source, the effect is measured on
+the way to the other run of the pair: that of the stranger and of noise says how much of it anything would have.
 """
 
 from __future__ import annotations
@@ -78,31 +78,30 @@ class Swaps:
         """Run ``own``, ``donor`` or ``stranger`` as it is, and keep what can be swapped."""
         unit = getattr(self.pair, name)
         whole = self.params.verdict and name != "stranger"
-        return self._ran(unit, name, self.places.captures, (), whole)
+        lens, read = self.context.lens, self.places.captures
+        result = lens.trace(self.context.request(unit), read, self.store, trace_id=name, **self._course(unit, whole))
+        return self._ran(result, self.store[name]["x0.guided.raw"])
 
     def swap(self, into: str, source: str, window: Sequence[int]) -> Ran:
         """Run ``into`` with a window of layers from a source: ``own``, ``donor``, ``random`` or ``noise``."""
-        name = f"{into}-{source}-{window[0]}-{len(window)}"
+        unit = getattr(self.pair, into)
         edit = Edit("block.out", self.places.where(tuple(window)), "replace", self._source(into, source), self._mask)
-        return self._ran(getattr(self.pair, into), name, [self.places.read], [edit], self.params.verdict)
+        lens, course = self.context.lens, self._course(unit, self.params.verdict)
+        result = lens.generate(self.context.request(unit), edits=[edit], keep=[self.places.read], **course)
+        return self._ran(result, result.kept["x0.guided.raw"])
 
     def _source(self, into: str, source: str) -> Any:
         if source == "noise":
             return SameNorm(self.store.path, into, _OTHER[into], self.params.noise_seed)
         return Stored(str(self.store.path), "stranger" if source == "random" else source)
 
-    def _ran(self, unit: Unit, name: str, captures: Sequence[Any], edits: Sequence[Edit], whole: bool) -> Ran:
+    def _course(self, unit: Unit, whole: bool) -> dict[str, Any]:
+        """To the end and decoded, or to the last swap."""
         stop = None if whole else self.places.steps[-1]
-        result: Result = self.context.lens.trace(
-            self.context.request(unit),
-            captures,
-            self.store,
-            trace_id=name,
-            edits=edits,
-            stop_after=stop,
-            decode=whole and unit.question.puzzle is not None,
-        )
-        x0 = self.store[name]["x0.guided.raw"].sel(step=self.places.steps[-1]).values.astype(np.float64)
+        return {"stop_after": stop, "decode": whole and unit.question.puzzle is not None}
+
+    def _ran(self, result: Result, x0_SCFHW: xr.DataArray) -> Ran:
+        x0 = x0_SCFHW.sel(step=self.places.steps[-1]).values.astype(np.float64)
         return Ran(x0 if self._read is None else x0[:, self._read], result.latents, result.video)
 
 

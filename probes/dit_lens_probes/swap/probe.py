@@ -46,6 +46,7 @@ class Swap:
     api_version: ClassVar[int] = 1
     summary: ClassVar[str] = "Which layer carries the answer: block outputs swapped between two runs, layer by layer."
     Params: ClassVar[type[BaseModel]] = SwapParams
+    draws_by: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, params: SwapParams | None = None) -> None:
         self.params = params or SwapParams()

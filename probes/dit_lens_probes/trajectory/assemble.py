@@ -11,18 +11,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import xarray as xr
 
+from dit_lens_probes.trajectory.foretelling import foretold
 from dit_lens_probes.trajectory.measure import Piece
-from dit_lens_probes.trajectory.seeds import answer_entropy, disagreement, roc
+from dit_lens_probes.trajectory.seeds import answer_entropy, disagreement
 from dit_lens_probes.trajectory.shown import FILL
 
 __all__ = ["Pieces", "assemble", "merge"]
 
 Pieces = Mapping[str, Piece]
 _STEP_COORDS = ("sigma", "timestep", "expert")
-_PREDICTORS = {"disagreement": "auc_disagreement", "answer_entropy": "auc_entropy"}
 
 
 def merge(pieces: Sequence[Pieces]) -> Pieces:
@@ -64,7 +63,7 @@ def assemble(pieces: Pieces) -> xr.Dataset:
         result = _without_scores(result)
     names = _names(pieces)
     asked = np.array([names[pieces[trace].key] for trace in traces], dtype=object)
-    return _foretold(_compared(result.assign_coords(asked=("trace", asked)), pieces, names))
+    return foretold(_compared(result.assign_coords(asked=("trace", asked)), pieces, names))
 
 
 def _names(pieces: Pieces) -> dict[str, str]:
@@ -139,25 +138,3 @@ def _entropy(result: xr.Dataset, group: Sequence[str], branch: str) -> list[floa
 def _mean(values: xr.DataArray) -> float:
     known = values.values[np.isfinite(values.values)]
     return float(known.mean()) if len(known) else float("nan")
-
-
-def _foretold(result: xr.Dataset) -> xr.Dataset:
-    """How well what seeds disagree on at a step tells which questions are failed, solved by less than half of them."""
-    if "final_solved_mean" not in result:
-        return result.assign_attrs(no_auc=["no trace has a scorer"])
-    solved = result["final_solved_mean"].values
-    reasons: dict[str, None] = {}
-    for predictor, name in _PREDICTORS.items():
-        auc = np.full((result.sizes["branch"], result.sizes["step"]), np.nan)
-        for at in np.ndindex(auc.shape):
-            auc[at], reason = _auc(result[predictor].values[:, *at], solved)
-            reasons |= {f"{name}: {reason}": None} if reason else {}
-        attrs = {"long_name": f"area under the ROC curve of {predictor} for failing; 1/2 is chance", "units": "1"}
-        result[name] = (("branch", "step"), auc, attrs)
-    return result.assign_attrs(no_auc=list(reasons))
-
-
-def _auc(predictor: npt.NDArray[np.float64], solved: npt.NDArray[np.float64]) -> tuple[float, str]:
-    known = np.isfinite(solved)
-    found = roc(predictor[known].tolist(), (solved[known] < 0.5).tolist())
-    return found.auc, found.reason

@@ -9,14 +9,13 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dit_lens.figures import note_data
 from dit_lens_probes.trajectory.params import TrajectoryParams
+from dit_lens_probes.trajectory.roc import draw_areas, draw_roc, has_area
 from dit_lens_probes.trajectory.strip import draw_strip
-from dit_lens_probes.trajectory.view import choose, label_steps, mark_switch
+from dit_lens_probes.trajectory.view import COLOURS, GREY, choose, label_steps, mark_switch, plain
 
 __all__ = ["draw_figures"]
-
-_COLOURS = ("#0072B2", "#D55E00", "#009E73")  # of Okabe and Ito, for candidates
-_GREY = "#666666"
 
 
 def draw_figures(result: xr.Dataset, params: TrajectoryParams) -> dict[str, Figure]:
@@ -32,8 +31,8 @@ def draw_figures(result: xr.Dataset, params: TrajectoryParams) -> dict[str, Figu
     Returns
     -------
     dict of str to matplotlib.figure.Figure
-        ``distance`` always; ``filmstrip`` if x0 was decoded, ``readings`` if the trace has a scorer, ``foretold`` if
-        there is a ROC.
+        ``distance`` always; ``filmstrip`` if x0 was decoded, ``readings`` if the trace has a scorer, ``foretold``
+        and ``roc`` if there are failed and solved questions.
     """
     chosen = choose(result, params)
     figures = {"distance": _distance(chosen)}
@@ -41,8 +40,9 @@ def draw_figures(result: xr.Dataset, params: TrajectoryParams) -> dict[str, Figu
         figures["filmstrip"] = draw_strip(chosen, params)
     if "score" in chosen and chosen["score"].notnull().any():
         figures["readings"] = _readings(chosen)
-    if "auc_disagreement" in chosen and chosen["auc_disagreement"].notnull().any():
-        figures["foretold"] = _foretold(chosen)
+    if has_area(chosen):
+        figures["foretold"] = draw_areas(chosen)
+        figures["roc"] = draw_roc(chosen, params.roc_step)
     return figures
 
 
@@ -62,20 +62,20 @@ def _distance(chosen: xr.Dataset) -> Figure:
     heat.plot(places, range(held.sizes["frame"]), "o", color="white", markeredgecolor="black", clip_on=False)
     heat.set_yticks(range(held.sizes["frame"]), [str(frame) for frame in held["frame"].values], fontsize=8)
     heat.set_ylabel("latent frame", fontsize=9)
-    change.plot(range(chosen.sizes["step"]), chosen["change_spread"].values, ".-", color=_COLOURS[0])
-    change.axhline(1 / held.sizes["frame"], color=_GREY, linewidth=0.8, linestyle=":")
+    change.plot(range(chosen.sizes["step"]), chosen["change_spread"].values, ".-", color=COLOURS[0])
+    change.axhline(1 / held.sizes["frame"], color=GREY, linewidth=0.8, linestyle=":")
     change.set_ylim(0, 1.03)
     change.set_ylabel("share of frames\nthat change", fontsize=9)
     label_steps(change, chosen)
     mark_switch(heat, chosen, colour="white")
     mark_switch(change, chosen, named=False)
-    _plain(change)
+    plain(change)
     order = float(chosen["frame_order"])
     told = "all frames settle at one step" if np.isnan(order) else f"order of frames τ = {order:+.2f}"
     figure.suptitle(
         f"{_title(chosen)}\ncircles: settled; {told}; dotted: one frame alone", fontsize=9.5, x=0.01, ha="left"
     )
-    return figure
+    return note_data(figure, held[["distance", "settled_step", "change_spread", "frame_order"]])
 
 
 def _readings(chosen: xr.Dataset) -> Figure:
@@ -85,22 +85,22 @@ def _readings(chosen: xr.Dataset) -> Figure:
     steps = range(chosen.sizes["step"])
     axis.plot(steps, chosen["score"].values, ".-", color="black", label="score")
     for number, candidate in enumerate(_candidates(chosen)):
-        colour = _COLOURS[number % len(_COLOURS)]
+        colour = COLOURS[number % len(COLOURS)]
         shown = chosen["visible"].sel(candidate=candidate).values
         axis.plot(steps, shown, ".--", color=colour, label=f"{candidate} is seen")
     if chosen["share"].notnull().any():
         name = f"share of {chosen['end_a'].item()} in the latent"
-        axis.plot(steps, chosen["share"].values, "-", color=_GREY, linewidth=1, label=name)
+        axis.plot(steps, chosen["share"].values, "-", color=GREY, linewidth=1, label=name)
     _mark_events(axis, chosen)
     axis.set_ylim(-0.05, 1.25)  # room above 1 for what was dropped
     axis.set_yticks(np.linspace(0, 1, 6))
     label_steps(axis, chosen)
     mark_switch(axis, chosen)
-    _plain(axis)
+    plain(axis)
     figure.legend(loc="outside lower center", ncols=4, fontsize=7.5, frameon=False)
     end = chosen["final_answer"].item() or "no answer"
     figure.suptitle(f"{_title(chosen)} · final answer: {end}", fontsize=9.5, x=0.01, ha="left")
-    return figure
+    return note_data(figure, chosen[["score", "visible", "share", "commitment_step", "dropped_answer", "final_answer"]])
 
 
 def _candidates(chosen: xr.Dataset) -> list[str]:
@@ -112,38 +112,9 @@ def _mark_events(axis: Axes, chosen: xr.Dataset) -> None:
     steps = chosen["step"].values
     if np.isfinite(commitment := float(chosen["commitment_step"])):
         place = int(np.searchsorted(steps, commitment))
-        axis.axvline(place, color=_COLOURS[2], linewidth=1.6, alpha=0.7, label=f"committed at step {commitment:.0f}")
-    words: Any = {"fontsize": 7.5, "ha": "center", "va": "bottom", "color": _COLOURS[1]}
+        axis.axvline(place, color=COLOURS[2], linewidth=1.6, alpha=0.7, label=f"committed at step {commitment:.0f}")
+    words: Any = {"fontsize": 7.5, "ha": "center", "va": "bottom", "color": COLOURS[1]}
     for place, answer in enumerate(chosen["dropped_answer"].values):
         if answer:
-            axis.plot(place, 1.08, "x", color=_COLOURS[1])
+            axis.plot(place, 1.08, "x", color=COLOURS[1])
             axis.text(place, 1.13, f"{answer} dropped", **words)
-
-
-def _foretold(chosen: xr.Dataset) -> Figure:
-    """Area under the ROC curve, by step."""
-    figure = Figure(figsize=(8.0, 3.0), layout="constrained")
-    axis = figure.subplots()
-    names = {"auc_disagreement": "disagreement of latents", "auc_entropy": "entropy of answers"}
-    for colour, (name, label) in zip(_COLOURS, names.items(), strict=False):
-        axis.plot(range(chosen.sizes["step"]), chosen[name].values, ".-", color=colour, label=label)
-    axis.axhline(0.5, color=_GREY, linewidth=0.8, linestyle=":")
-    axis.set_ylim(-0.03, 1.03)
-    axis.set_ylabel("area under the ROC curve\nfor failing", fontsize=9)
-    label_steps(axis, chosen)
-    mark_switch(axis, chosen)
-    _plain(axis)
-    axis.legend(fontsize=7.5, frameon=False)
-    solved = chosen["final_solved_mean"].values
-    failed, known = int((solved < 0.5).sum()), int(np.isfinite(solved).sum())
-    figure.suptitle(
-        f"Do seeds that disagree foretell failure? {known} questions, {failed} failed", fontsize=9.5, x=0.01, ha="left"
-    )
-    return figure
-
-
-def _plain(axis: Axes) -> None:
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.grid(visible=True, color="#e4e4e4", linewidth=0.7)
-    axis.set_axisbelow(True)
-    axis.tick_params(labelsize=8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -10,13 +11,15 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from dit_lens.figures import FilmFormat, write_film
 from dit_lens.probing import BadParams
 from dit_lens.video_frames import last_video_frames
 
-__all__ = ["kept_frames", "smaller", "write_films"]
+__all__ = ["film_of", "kept_frames", "smaller", "write_films"]
 
 Video = npt.NDArray[np.uint8]
-Format = Literal["gif", "mp4"]
+_UNSAFE = re.compile(r"[^\w.-]+")
+"""In a file name: a trace of several stores is called STORE/ID, and what is in a result may come from anywhere."""
 
 
 def kept_frames(latent_frames: int, video_frames: int, which: Literal["latent", "all"]) -> npt.NDArray[np.int64]:
@@ -54,7 +57,7 @@ def write_films(
     folder: str | Path,
     trace: str | None = None,
     branch: str | None = None,
-    formats: Sequence[Format] = ("gif",),
+    formats: Sequence[FilmFormat] = ("gif",),
     rate: float = 8.0,
     enlarge: int = 1,
 ) -> list[Path]:
@@ -85,20 +88,26 @@ def write_films(
     BadParams
         If the result has no pictures, or no such trace, branch or format.
     """
-    film = _film(result, trace, branch)
+    film = film_of(result, trace, branch)
     if unknown := [name for name in formats if name not in ("gif", "mp4")]:
         raise BadParams(f"films have no such format; got {unknown[0]!r}, allowed gif, mp4; choose one of them")
     Path(folder).mkdir(parents=True, exist_ok=True)
-    paths = []
-    for step in film["step"].values.tolist():
-        video = film.sel(step=step).values.repeat(enlarge, axis=1).repeat(enlarge, axis=2)
-        for name in formats:
-            paths.append(Path(folder) / f"{film['trace'].item()}-{film['branch'].item()}-step-{step:02d}.{name}")
-            (_write_gif if name == "gif" else _write_mp4)(video, paths[-1], rate)
-    return paths
+    stem = _UNSAFE.sub("-", f"{film['trace'].item()}-{film['branch'].item()}")
+    return [
+        write_film(film.sel(step=step).values, Path(folder) / f"{stem}-step-{step:02d}.{name}", rate, enlarge)
+        for step in film["step"].values.tolist()
+        for name in formats
+    ]
 
 
-def _film(result: xr.Dataset, trace: str | None, branch: str | None) -> xr.DataArray:
+def film_of(result: xr.Dataset, trace: str | None, branch: str | None) -> xr.DataArray:
+    """The pictures of one trace and branch, at the steps that it holds.
+
+    Raises
+    ------
+    BadParams
+        If the result has no pictures, or no such trace or branch.
+    """
     if "film" not in result:
         raise BadParams("the result has no pictures; got decode=false, allowed decode=true; run the probe again")
     film = result["film"]
@@ -108,17 +117,4 @@ def _film(result: xr.Dataset, trace: str | None, branch: str | None) -> xr.DataA
             raise BadParams(f"the result has no such {dim}; got {wanted!r}, allowed {', '.join(held)}; choose one")
         film = film.sel({dim: held[0] if wanted is None else wanted})
     held_by_trace = result["distance_whole"].sel(trace=film["trace"], branch=film["branch"]).notnull()
-    return film.isel(step=held_by_trace.values)
-
-
-def _write_gif(video: Video, path: Path, rate: float) -> None:
-    from PIL import Image
-
-    first, *others = [Image.fromarray(frame) for frame in video]
-    first.save(path, save_all=True, append_images=others, duration=round(1000 / rate), loop=0)
-
-
-def _write_mp4(video: Video, path: Path, rate: float) -> None:
-    import imageio
-
-    imageio.mimwrite(path, list(video), fps=rate, macro_block_size=2)
+    return film.isel(step=held_by_trace.values).transpose("step", "video_frame", "video_y", "video_x", "rgb")

@@ -32,6 +32,8 @@ class TrajectoryParams(BaseModel):
         A frame is settled once its distance to the last step is at most this share of that at the first.
     trace, branch : str, optional
         What is drawn; the first of each by default.
+    roc_step : int, optional
+        The step whose ROC curve is drawn; the first by default. Negative numbers count from the end.
     max_rows, max_columns : int
         How many steps and frames the film strip shows at most, evenly spread.
 
@@ -53,5 +55,6 @@ class TrajectoryParams(BaseModel):
     settled: float = Field(default=0.1, ge=0, lt=1)
     trace: str | None = None
     branch: str | None = None
+    roc_step: int | None = None
     max_rows: int = Field(default=10, ge=2)
     max_columns: int = Field(default=9, ge=1)

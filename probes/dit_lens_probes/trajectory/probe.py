@@ -42,11 +42,12 @@ class Trajectory:
     """
 
     name: ClassVar[str] = "trajectory"
-    version: ClassVar[str] = "1.0"
+    version: ClassVar[str] = "1.1"
     api_version: ClassVar[int] = 1
     summary: ClassVar[str] = "What x0 shows at every step: film strip, commitment, self-correction, superposition."
     access: ClassVar[Literal["frame", "step", "trace"]] = "trace"
     Params: ClassVar[type[BaseModel]] = TrajectoryParams
+    draws_by: ClassVar[tuple[str, ...]] = ("trace", "branch", "roc_step", "max_rows", "max_columns")
 
     def __init__(self, params: TrajectoryParams | None = None, decoder: Decodes | None = None) -> None:
         self.params = params or TrajectoryParams()
@@ -88,3 +89,9 @@ class Trajectory:
         from dit_lens_probes.trajectory.figures import draw_figures
 
         return draw_figures(result, self.params)
+
+    def films(self, result: xr.Dataset) -> xr.DataArray | None:
+        """The pictures of the trace and branch that is drawn, a film for each step; None without pictures."""
+        from dit_lens_probes.trajectory.films import film_of
+
+        return film_of(result, self.params.trace, self.params.branch) if "film" in result else None

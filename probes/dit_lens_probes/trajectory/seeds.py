@@ -1,8 +1,7 @@
-"""What the seeds of one question agree on at a step, and whether that foretells how the question ends.
+"""What the seeds of one question agree on at a step.
 
 Disagreement needs no scorer: it is the spread of the clean latents over the seeds. The entropy of the answers that the
-scorer reads is its counterpart in words. A predictor is held against the verdict of many questions by the area under
-its ROC curve: 1/2 is chance, and above it what is large comes with failure.
+scorer reads is its counterpart in words.
 
 Shapes: N seeds, P places of a latent.
 """
@@ -11,36 +10,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Roc", "answer_entropy", "disagreement", "roc", "sketch"]
+__all__ = ["answer_entropy", "disagreement", "sketch"]
 
 Numbers = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 PLACES_AT_MOST = 8192
-
-
-class Roc(NamedTuple):
-    """How well a number tells questions apart.
-
-    Attributes
-    ----------
-    auc : float
-        NaN if it cannot be told; then ``reason`` says why.
-    false_rates, true_rates : tuple of float
-        The curve; empty without one.
-    questions : int
-        How many it is from.
-    reason : str
-    """
-
-    auc: float
-    false_rates: tuple[float, ...]
-    true_rates: tuple[float, ...]
-    questions: int
-    reason: str
 
 
 def sketch(x: Numbers, places: int = PLACES_AT_MOST) -> npt.NDArray[np.float32]:
@@ -82,42 +59,3 @@ def answer_entropy(answers: Sequence[str | None]) -> float:
         return float("nan")
     shares = np.array(list(Counter(answers).values())) / len(answers)
     return float(abs((shares * np.log2(shares)).sum()))
-
-
-def roc(predictor: Sequence[float], failed: Sequence[bool]) -> Roc:
-    """Area under the ROC curve of a number that should be large where a question fails.
-
-    Parameters
-    ----------
-    predictor : sequence of float
-        One for each question; those that are NaN are left out.
-    failed : sequence of bool
-
-    Returns
-    -------
-    Roc
-
-    Examples
-    --------
-    >>> roc([0.1, 0.2, 0.9], [False, False, True]).auc
-    1.0
-    >>> roc([0.1, 0.2], [True, True]).reason
-    'all 2 questions failed'
-    """
-    from sklearn.metrics import roc_auc_score, roc_curve
-
-    known = [(float(value), bool(bad)) for value, bad in zip(predictor, failed, strict=True) if np.isfinite(value)]
-    values, bad = [value for value, _ in known], [bad for _, bad in known]
-    if reason := _no_roc(bad):
-        return Roc(float("nan"), (), (), len(known), reason)
-    false_rates, true_rates, _ = roc_curve(bad, values)
-    curve = (tuple(map(float, false_rates)), tuple(map(float, true_rates)))
-    return Roc(float(roc_auc_score(bad, values)), *curve, len(known), "")
-
-
-def _no_roc(failed: Sequence[bool]) -> str:
-    if not failed:
-        return "no question has a predictor and a verdict"
-    if len(set(failed)) == 1:
-        return f"all {len(failed)} questions {'failed' if failed[0] else 'were solved'}"
-    return ""

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 
+from dit_lens.figures import note_data
 from dit_lens_probes.trajectory.params import TrajectoryParams
 from dit_lens_probes.trajectory.view import name_step, spread
 
@@ -55,7 +56,10 @@ def draw_strip(chosen: xr.Dataset, params: TrajectoryParams) -> Figure:
     for axis, column in zip(figure.axes[-len(columns) :], columns, strict=True):
         axis.set_xlabel(f"frame {int(film['video_frame'].values[column])}", fontsize=7.5, labelpad=2)
     figure.suptitle(_title(chosen, rows, film.sizes["step"]), fontsize=9, x=0.01, ha="left")
-    return figure
+    drawn = film.isel(step=rows, video_frame=columns).to_dataset()
+    if "solved" in chosen:
+        drawn = drawn.assign(solved=chosen["solved"].isel(step=rows))
+    return note_data(figure, drawn)
 
 
 def _title(chosen: xr.Dataset, rows: Sequence[int], steps: int) -> str:

@@ -1,4 +1,4 @@
-"""Which trace and branch are drawn, and how steps are named: never by index alone."""
+"""Which trace and branch are drawn, how steps are named (never by index alone), and what all curves look like."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from dit_lens.probing import BadParams
 from dit_lens_probes.step_axis import switches, tick_texts
 from dit_lens_probes.trajectory.params import TrajectoryParams
 
-__all__ = ["choose", "label_steps", "mark_switch", "name_step", "spread"]
+__all__ = ["COLOURS", "GREY", "choose", "label_steps", "mark_switch", "name_step", "plain", "spread"]
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73")
+"""Of Okabe and Ito."""
+GREY = "#666666"
 
 
 def choose(result: xr.Dataset, params: TrajectoryParams) -> xr.Dataset:
@@ -81,3 +85,11 @@ def mark_switch(axis: Axes, chosen: xr.Dataset, named: bool = True, colour: str 
         if named:
             words: Any = {"transform": axis.get_xaxis_transform(), "fontsize": 7, "color": "0.35", "va": "bottom"}
             axis.text(at - 0.5, 1.01, f"{experts[at]} →", ha="left", **words)
+
+
+def plain(axis: Axes) -> None:
+    """Only what is needed to read the values."""
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(visible=True, color="#e4e4e4", linewidth=0.7)
+    axis.set_axisbelow(True)
+    axis.tick_params(labelsize=8)

@@ -220,10 +220,11 @@ def test_a_result_says_what_is_within_noise(result):
                zip(result["says"].values, result["within_noise"].values, strict=True))  # fmt: skip
 
 
-def test_a_result_is_kept_and_drawn(result, tmp_path):
+def test_a_result_is_kept_and_drawn(result, tmp_path, same_as_noted):
     kept = load_result(save_result(result, tmp_path / "ensemble.zarr")).load()
     assert kept.equals(result)
     (figure,) = draw_result(Ensemble(), kept).values()
+    same_as_noted(figure, told_in_words=("cost",))
     scores, differences = figure.axes
     assert len(scores.lines) == 11
     assert len(differences.lines) == 1 + 10

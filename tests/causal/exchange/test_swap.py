@@ -190,14 +190,16 @@ def test_an_answer_is_told_by_its_place(grounding):
     assert np.isnan(flipped(answers[0], answers[0], answers[0]))
 
 
-def test_without_a_verdict_a_run_stops_after_the_swap(lens, grounding, tmp_path):
+def test_without_a_verdict_a_run_stops_after_the_swap(lens, grounding, tmp_path, same_as_noted):
     found = prepared(lens, Swap, grounding[:1], tmp_path, verdict=False, donor="seed", layers="0+2").run()
     runs = 3 + 2 * 3 * 2 + 2  # recorded; directions, sources, windows; shams
     assert int(found["calls"].sum()) == 2 * runs
     assert found["effect_end"].isnull().all()
     assert found["effect"].notnull().all()
     assert found["layer"].values.tolist() == [0, 2]
-    assert list(Swap().draw(found)) == ["effect_by_layer"]
+    (drawn,) = Swap().draw(found).items()
+    assert drawn[0] == "effect_by_layer"
+    same_as_noted(drawn[1])
 
 
 def test_calls_are_counted(result):

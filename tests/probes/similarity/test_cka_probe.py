@@ -212,6 +212,13 @@ def spoiled(value):
     return change
 
 
+@pytest.mark.parametrize("pairs", ["within", "across", "branches"])
+def test_what_is_noted_is_what_is_drawn(store, within, pairs, same_as_noted):
+    result = within if pairs == "within" else analyze(store, Cka, FEW | {"pairs": pairs})
+    for figure in Cka().draw(result).values():
+        same_as_noted(figure)
+
+
 @pytest.mark.parametrize(
     ("value", "reason"), [(3.25, "constant: all tokens are equal"), (np.nan, "not finite: holds NaN or infinity")]
 )

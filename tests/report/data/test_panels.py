@@ -93,7 +93,8 @@ def test_what_is_done_and_what_is_observed_face_each_other():
     values = RNG.normal(size=(4, 4, 2, 3))
     coords = {**STEPS, "observed": STEPS["step"], "observed_sigma": ("observed", STEPS["sigma"][1])}
     dims = ("step", "observed", "kind", "question")
-    report = report_of({"distance": (dims, values)}, {**coords, "kind": ["gauss", "dose"]}, traces=[])
+    data = {"distance": ((*dims, "seed"), values[..., None])}
+    report = report_of(data, {**coords, "kind": ["gauss", "dose"]}, traces=[])
     (matrix,) = report.payload["matrices"]
     assert (matrix["rows"]["dim"], matrix["columns"]["dim"], matrix["trace"]) == ("step", "observed", None)
     assert (matrix["row_sets"], matrix["column_sets"]) == ({}, {"step": [0, 1, 2, 3]})
@@ -110,8 +111,14 @@ def test_a_curve_has_its_interval_its_control_and_its_floor():
     variables[name] = (("question", "step"), RNG.normal(size=(2, 4)))
     report = report_of(variables, traces=[])
     (curve,) = report.payload["curves"]
-    assert curve["lines"][0] == {"label": "", "y": [0.1, 0.2, 0.3, None], "low": [0.1, 0.2, 0.3, None], "high": [0.1, 0.2, 0.3, None]}
+    assert curve["lines"][0] == {
+        "label": "",
+        "y": [0.1, 0.2, 0.3, None],
+        "low": [0.1, 0.2, 0.3, None],
+        "high": [0.1, 0.2, 0.3, None],
+    }
     assert [line["label"] for line in curve["lines"]] == ["", "control"]
+    assert curve["lines"][1]["low"] == [0.5] * 4
     assert curve["floors"] == [{"label": "clean score", "y": 0.75}, {"label": "floor", "y": 0.1}]
     assert curve["x"]["experts"] == STEPS["expert"][1]
     assert any("of single units; their mean is drawn" in note for note in report.payload["notes"])
@@ -163,9 +170,11 @@ def test_what_cannot_be_drawn_is_named():
     variables = {
         "answer": ("step", np.array(list("abcd"), dtype=object)),
         "empty": ("step", [np.nan] * 4),
+        "error": (("step", "layer"), np.zeros((4, 2))),
         "vector": (("step", "layer", "feature"), np.zeros((4, 2, 300))),
     }
     (note,) = [note for note in report_of(variables).payload["notes"] if "not drawn" in note]
     assert "answer (text)" in note
     assert "empty (nothing in it)" in note
+    assert "error (0 everywhere)" in note
     assert "vector (300 feature are more than 256 pages)" in note

@@ -7,7 +7,7 @@ that was refused before it began writes none.
 from __future__ import annotations
 
 from dit_lens.cli.output import tell_json
-from dit_lens.cli.progress.state import Outcome, State
+from dit_lens.cli.progress.state import Kind, Outcome, State
 
 __all__ = ["Events"]
 
@@ -37,6 +37,6 @@ class Events:
         if self._last is not None:
             tell_json(self._last.event("end", outcome))
 
-    def _say(self, kind: str, state: State) -> None:
+    def _say(self, kind: Kind, state: State) -> None:
         self._said = state.seconds
-        tell_json(state.event("begin" if kind == "begin" else "advance"))
+        tell_json(state.event(kind))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["Outcome", "Piece", "State", "Unit"]
+__all__ = ["Kind", "Outcome", "Piece", "State", "Unit"]
 
 Unit = Literal["steps", "runs", "units", "bytes"]
 """What is counted."""
+Kind = Literal["begin", "advance", "end"]
+"""What an event tells."""
 Outcome = Literal["complete", "failed", "interrupted"]
 """How work ended."""
 
@@ -85,7 +87,7 @@ class State:
         }
         return {name: words for name, words in told.items() if words is not None}
 
-    def event(self, kind: Literal["begin", "advance", "end"], outcome: Outcome | None = None) -> dict[str, Any]:
+    def event(self, kind: Kind, outcome: Outcome | None = None) -> dict[str, Any]:
         """As a program reads it; what is not known is null.
 
         Examples

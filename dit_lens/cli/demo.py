@@ -85,8 +85,9 @@ def _make(options: DemoOptions) -> DemoRecord:
         check_report_path(page)
     units = units_of([puzzle_sample(kind, options.puzzle, size=options.size) for kind in KINDS], [options.seed])
     captures, store = gather_captures(CAPTURES, list(PROBES)), store_at(path)
-    lens = load_quietly(options.model)
-    run = run_units(lens, units, Settings(steps=options.steps, frames=FRAMES), captures, path, store)
+    lens = load_quietly(options.model, as_json=options.json_)
+    settings = Settings(steps=options.steps, frames=FRAMES)
+    run = run_units(lens, units, settings, captures, path, store, as_json=options.json_)
     ids = [unit.trace_id for unit in units]
     results = tuple(_analyze(path, options, ids))
     report = write_page([result.result for result in results], ReportOptions(out=page, store=str(path)))

@@ -16,7 +16,6 @@ from typing import Any
 import xarray as xr
 
 from dit_lens.engine.disk import parse_size
-from dit_lens.printable import printable
 from dit_lens.report.films import build_films, find_films
 from dit_lens.report.fitting import fit, sample, too_small
 from dit_lens.report.maps import Kept, MapVariable, build_map, find_maps
@@ -28,6 +27,7 @@ from dit_lens.report.sources import ALL_TRACES, Given, Source, read_sources, tra
 from dit_lens.report.stored import Stored, open_traces
 from dit_lens.report.tables import Tables, build_tables, number_words
 from dit_lens.report.words import result_words
+from dit_lens_stores.printable import printable
 
 __all__ = ["CAP", "FOLDER", "Report", "make_report"]
 

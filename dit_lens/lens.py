@@ -97,7 +97,7 @@ class Lens:
         start: Start | str | None = None,
         stop_after: int | None = None,
         decode: bool | None = None,
-        keep: Iterable[Capture | str] = (),
+        keep: Iterable[Capture | str] | None = None,
     ) -> Result:
         """Run and record nothing; without further arguments with nothing attached: the control of a trace.
 
@@ -115,7 +115,7 @@ class Lens:
             The last step that runs.
         decode : bool, optional
             Whether to decode the latents to a video; by default if the family can.
-        keep : iterable of Capture or str
+        keep : iterable of Capture or str, optional
             What the result keeps in memory, as ``kept``: the numbers of a trace without a trace, for runs that are
             read at once. A gigabyte at most.
 
@@ -133,6 +133,8 @@ class Lens:
             If an edit does not fit the run, or its source does not give what it needs; before the model runs.
         MissedEdit
             If an edit did not come to an address, or the pipeline undid it.
+        IncompleteTrace, UnexpectedVisit
+            If an address of what is kept did not come, or came twice.
         """
         course = Departures(edits=edits, resets=resets, start=start, stop_after=stop_after)
         return self.generate_batch([request], decode=decode, keep=keep, **course)[0]
@@ -142,7 +144,7 @@ class Lens:
         requests: Sequence[Generation],
         *,
         decode: bool | None = None,
-        keep: Iterable[Capture | str] = (),
+        keep: Iterable[Capture | str] | None = None,
         **course: Unpack[Departures],
     ) -> tuple[Result, ...]:
         """Run several requests in one call of the pipeline; a row is not bit-equal to the same request alone.
@@ -167,7 +169,7 @@ class Lens:
         requests, departs = tuple(requests), read_course(**course)
         sizes = [self.check(request) for request in requests]
         batch = Batch(requests, sizes[0] if sizes else _NO_SIZE)
-        captures = read_captures(keep)
+        captures = () if keep is None else read_captures(keep)
         if departs.plain and not captures:
             out = run_plain(self.pipeline, self.family, batch, self._decodes(decode))
         else:

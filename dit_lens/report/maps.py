@@ -228,7 +228,8 @@ def _scaled(variable: MapVariable, kept: Kept, built: BuiltMap) -> tuple[list[di
     if not built.maps:
         return [], [f"{variable.source.name}: {variable.name} is empty."]
     (low, high), (lowest, highest) = histogram_range(built.packed, _SHARE), histogram_range(built.packed, 0.0)
-    wide = high - low < (highest - lowest) / 2  # a few values would take most of the colours
+    # a few values would take most of the colours; where few differ from the rest at all, they keep them
+    wide = 0 < high - low < (highest - lowest) / 2
     low, high = (low, high) if wide else (lowest, highest)
     what, notes = f"{variable.source.name}: {variable.name}", []
     if dropped := _dropped(variable, kept):

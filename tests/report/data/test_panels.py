@@ -70,6 +70,14 @@ def test_further_dimensions_make_maps_of_their_own():
     assert [one["name"] for one in report.payload["maps"]] == [f"map, colour {at}" for at in range(3)]
 
 
+def test_the_few_values_that_differ_keep_their_colour():
+    values = np.zeros((1, 10, 100))
+    values[0, 3, 7] = 1.0
+    report = report_of({"dominance": (("step", "y", "x"), values)}, {"step": [0]})
+    assert report.payload["maps"][0]["range"] == [0.0, 1.0]
+    assert not any("colours run from" in note for note in report.payload["notes"])
+
+
 def test_a_map_over_all_traces_has_a_stage_of_its_own():
     data = {"mean": (("step", "y", "x"), RNG.normal(size=(4, 2, 2)))}
     report = report_of(data, traces=["a", "b"])

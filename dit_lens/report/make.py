@@ -211,11 +211,10 @@ def _size(payload: Payload, blobs: Blobs) -> int:
 def _command(
     results: Sequence[Given], store: str | Path | None, cap: str | int, decode: bool, out: str | Path, bundle: bool
 ) -> str:
-    """The command that makes the page, without the folders of this machine."""
-    named = [
-        str(given.attrs.get("probe", "result")) if isinstance(given, xr.Dataset) else Path(given).name
-        for given in results
-    ]
+    """The command that makes the page, without the folders of this machine; none where a result has no file."""
+    named = [Path(given).name for given in results if not isinstance(given, xr.Dataset)]
+    if len(named) < len(results):
+        return ""
     words = ["dit-lens", "report", *named]
     words += [] if store is None else ["--store", str(store).rstrip("/").rpartition("/")[2]]
     words += [] if cap == CAP or bundle else ["--cap", str(cap)]

@@ -46,6 +46,8 @@ def test_the_same_results_make_the_same_bytes(folder, tmp_path):
     assert pages[0] == pages[1]
     assert b"dit-lens report energy.zarr --store s.zarr -o report.html" in pages[0]
     assert str(folder).encode() not in pages[0]
+    unsaved = make_report([folder / "energy.zarr", xr.Dataset(attrs={"probe": "mine"})])
+    assert unsaved.payload["command"] == ""
 
 
 def test_a_store_that_is_not_theirs_is_refused(folder, tmp_path):

@@ -122,6 +122,8 @@ def _kind(data: xr.Dataset, name: str) -> str:
     """A list of ``Sorted``, the reason for none, or nothing to say."""
     values: Any = data[name]
     dims = set(values.dims)
+    if not values.size:
+        return "nothing in it"
     if dims >= _PICTURE and values.dtype.kind == "u":
         return "films" if "step" in dims else "frames"
     if values.dtype.kind not in "fiub":

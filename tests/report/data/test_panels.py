@@ -180,9 +180,10 @@ def test_what_cannot_be_drawn_is_named():
         "empty": ("step", [np.nan] * 4),
         "error": (("step", "layer"), np.zeros((4, 2))),
         "vector": (("step", "layer", "feature"), np.zeros((4, 2, 300))),
+        "maps": (("kind", "step", "y", "x"), np.zeros((0, 4, 2, 2))),
     }
     (note,) = [note for note in report_of(variables).payload["notes"] if "not drawn" in note]
     assert "answer (text)" in note
-    assert "empty (nothing in it)" in note
+    assert "empty, maps (nothing in it)" in note
     assert "error (0 everywhere)" in note
     assert "vector (300 feature are more than 256 pages)" in note

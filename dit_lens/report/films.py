@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import xarray as xr
 
 from dit_lens.report.axes import labels_of
 from dit_lens.report.fitting import spread
+from dit_lens.report.frames import Frames, Pictures
 from dit_lens.report.quantise import Blobs
 from dit_lens.report.sorting import Sorted, each_trace, title_of
 from dit_lens.report.sprites import as_images
@@ -24,7 +24,6 @@ __all__ = ["Film", "build_films", "find_films", "frames_of_film", "frames_of_res
 
 _SIDE = 96
 _PICTURE = ("video_y", "video_x", "rgb")
-Pictures = npt.NDArray[np.uint8]
 
 
 class Film:
@@ -103,19 +102,24 @@ def build_films(films: Sequence[Film], budget: float, blobs: Blobs) -> tuple[lis
     return made, notes
 
 
-def frames_of_film(films: Sequence[Film], trace: str) -> Pictures | None:
+def frames_of_film(films: Sequence[Film], trace: str) -> Frames | None:
     """The last step of the first film of a trace."""
-    own = [film for film in films if film.trace == trace]
-    return own[0].pictures(own[0].steps[-1]) if own else None
+    film = next((film for film in films if film.trace == trace), None)
+    if film is None:
+        return None
+    last = film.steps[-1]
+    words = ", ".join(filter(None, (film.title, film.branch)))
+    return Frames(film.pictures(last), film.frames, f"{words}, of step {last}")
 
 
-def frames_of_result(found: Sequence[Sorted], trace: str) -> Pictures | None:
+def frames_of_result(found: Sequence[Sorted], trace: str) -> Frames | None:
     """Frames that a result holds of a trace itself."""
     for one in found:
         for name in one.frames:
             for own, values in each_trace(one.source, one.source.data[name]):
                 if own in (trace, None) and set(values.dims) == {"frame", *_PICTURE} and values.values.any():
-                    return np.asarray(values.transpose("frame", *_PICTURE).values)
+                    pictures = np.asarray(values.transpose("frame", *_PICTURE).values)
+                    return Frames(pictures, labels_of(values, "frame"), title_of(values))
     return None
 
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from dit_lens.report.axes import labels_of
 from dit_lens.report.edited import edits_of
-from dit_lens.report.films import Film, Pictures, frames_of_film, frames_of_result
+from dit_lens.report.films import Film, frames_of_film, frames_of_result
+from dit_lens.report.frames import Frames
 from dit_lens.report.quantise import Blobs
 from dit_lens.report.sorting import Sorted, each_trace, title_of
 from dit_lens.report.sprites import as_images
@@ -46,9 +47,10 @@ def build_runs(
     runs, without, lossy = [], [], []
     for trace in traces:
         manifest = stored.traces[trace].manifest if trace in stored.traces else {}
-        pictures, images = _pictures(trace, found, films, stored), None
-        if pictures is not None:
-            images, exact = as_images(list(pictures), blobs, _SIDE, budget / len(traces))
+        frames, images = _frames(trace, found, films, stored), None
+        if frames is not None:
+            images, exact = as_images(list(frames.pictures), blobs, _SIDE, budget / len(traces))
+            images |= {"labels": frames.labels, "words": frames.words}
             lossy += [] if exact else [trace]
         else:
             without.append(trace)
@@ -67,7 +69,7 @@ def _notes(without: Sequence[str], lossy: Sequence[str], has_store: bool) -> lis
     return notes
 
 
-def _pictures(trace: str, found: Sequence[Sorted], films: Sequence[Film], stored: Stored) -> Pictures | None:
+def _frames(trace: str, found: Sequence[Sorted], films: Sequence[Film], stored: Stored) -> Frames | None:
     """The video as it was recorded, then what a result holds; only then is anything decoded."""
     recorded = stored.recorded(trace)
     if recorded is not None:

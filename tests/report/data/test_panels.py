@@ -165,6 +165,18 @@ def test_a_film_shows_the_last_video_frame_of_each_latent_frame():
     assert np.array_equal(tile(films[0]["images"], report.blobs, 2 * 5 + 3), film[0, 2, 12])
     frames = report.payload["runs"][1]["frames"]
     assert np.array_equal(tile(frames, report.blobs, 4), film[1, 2, 16])
+    assert (frames["labels"], frames["words"]) == ([0, 1, 2, 3, 4], "film, of step 2")
+
+
+def test_a_picture_keeps_the_label_of_its_frame():
+    """Of a capture of frames 1 and 3."""
+    pictures = RNG.integers(1, 255, size=(2, 8, 10, 3), dtype=np.uint8)
+    variables = {"map": (("frame", "y", "x"), RNG.normal(size=(2, 2, 2)))}
+    variables["overlay"] = (("frame", "video_y", "video_x", "rgb"), pictures)
+    report = report_of(variables, {"frame": [1, 3]})
+    frames = report.payload["runs"][0]["frames"]
+    assert (frames["labels"], frames["words"]) == ([1, 3], "overlay")
+    assert np.array_equal(tile(frames, report.blobs, 1), pictures[1])
 
 
 def tile(images, blobs, at):
@@ -184,6 +196,6 @@ def test_what_cannot_be_drawn_is_named():
     }
     (note,) = [note for note in report_of(variables).payload["notes"] if "not drawn" in note]
     assert "answer (text)" in note
-    assert "empty, maps (nothing in it)" in note
+    assert "maps, empty (nothing in it)" in note
     assert "error (0 everywhere)" in note
     assert "vector (300 feature are more than 256 pages)" in note

@@ -6,23 +6,25 @@ frames: of a film of all video frames, the last one of each.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from dit_lens.report.axes import labels_of
+from dit_lens.report.axes import label_texts, labels_of
 from dit_lens.report.fitting import spread
 from dit_lens.report.frames import Frames, Pictures
 from dit_lens.report.quantise import Blobs
-from dit_lens.report.sorting import Sorted, each_trace, title_of
+from dit_lens.report.sorting import Sorted, each_trace, only_trace, title_of
 from dit_lens.report.sprites import as_images
 from dit_lens.video_frames import last_video_frames
 
 __all__ = ["Film", "build_films", "find_films", "frames_of_film", "frames_of_result"]
 
 _SIDE = 96
+_MOST = 24  # films of one variable: more are no choice any more
 _PICTURE = ("video_y", "video_x", "rgb")
 
 
@@ -38,8 +40,9 @@ class Film:
         Labels of latent frames.
     """
 
-    def __init__(self, found: Sorted, trace: str, branch: str, values: xr.DataArray) -> None:
-        self.trace, self.branch, self.title, self.result = trace, branch, title_of(values), found.source.name
+    def __init__(self, found: Sorted, trace: str, branch: str, words: str, values: xr.DataArray) -> None:
+        self.trace, self.branch, self.result = trace, branch, found.source.name
+        self.title = ", ".join(filter(None, (title_of(values), words)))
         self._frame = "video_frame" if "video_frame" in values.dims else "frame"
         values = values if self._frame in values.dims else values.expand_dims(frame=[0])
         self._values = values.transpose("step", self._frame, *_PICTURE)
@@ -60,14 +63,24 @@ def find_films(found: Sequence[Sorted]) -> list[Film]:
     films = []
     for one in found:
         for name in one.films:
-            for trace, values in each_trace(one.source, one.source.data[name]):
-                branches = labels_of(values, "branch") if "branch" in values.dims else [None]
-                for at, branch in enumerate(branches):
-                    own = values if branch is None else values.isel(branch=at)
-                    extra = [dim for dim in own.dims if dim not in ("step", "video_frame", "frame", *_PICTURE)]
-                    only = next(iter(one.source.traces), "")
-                    films.append(Film(one, trace or only, str(branch or ""), own.isel(dict.fromkeys(extra, 0))))
-    return [film for film in films if film.steps]
+            own = [film for film in _films_of(one, one.source.data[name]) if film.steps]
+            if len(own) > _MOST:
+                one.left[name] = f"{len(own) - _MOST} of {len(own)} films"
+            films += own[:_MOST]
+    return films
+
+
+def _films_of(found: Sorted, variable: xr.DataArray) -> Iterator[Film]:
+    """One for each trace and branch, and for each label of whatever else there is to choose."""
+    for trace, values in each_trace(found.source, variable):
+        further = [str(dim) for dim in values.dims if dim not in ("step", "video_frame", "frame", *_PICTURE)]
+        texts = {dim: label_texts(values, dim) for dim in further}
+        for at in product(*(range(values.sizes[dim]) for dim in further)):
+            places = dict(zip(further, at, strict=True))
+            branch = str(labels_of(values, "branch")[places["branch"]]) if "branch" in places else ""
+            words = ", ".join(texts[dim][place] for dim, place in places.items() if dim != "branch")
+            own = trace or only_trace(found.source, variable)
+            yield Film(found, own, branch, words, values.isel(places))
 
 
 def build_films(films: Sequence[Film], budget: float, blobs: Blobs) -> tuple[list[dict[str, Any]], list[str]]:
@@ -116,8 +129,13 @@ def frames_of_result(found: Sequence[Sorted], trace: str) -> Frames | None:
     """Frames that a result holds of a trace itself."""
     for one in found:
         for name in one.frames:
-            for own, values in each_trace(one.source, one.source.data[name]):
-                if own in (trace, None) and set(values.dims) == {"frame", *_PICTURE} and values.values.any():
+            variable = one.source.data[name]
+            for own, values in each_trace(one.source, variable):
+                if (
+                    (own or only_trace(one.source, variable)) == trace
+                    and set(values.dims) == {"frame", *_PICTURE}
+                    and values.values.any()
+                ):
                     pictures = np.asarray(values.transpose("frame", *_PICTURE).values)
                     return Frames(pictures, labels_of(values, "frame"), title_of(values))
     return None

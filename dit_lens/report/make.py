@@ -131,10 +131,11 @@ def _small_parts(
 ) -> Payload:
     films = find_films(found)
     traces = list(traces_of(sources))
-    if any(trace == ALL_TRACES for variable in find_maps(found) for trace, _, _ in variable.cuts()):
+    shown = {trace for variable in find_maps(found) for trace, _, _ in variable.cuts()} | {one.trace for one in films}
+    if ALL_TRACES in shown:
         traces.append(ALL_TRACES)
     runs, of_runs = build_runs(traces, found, films, stored, cap * _FRAMES, blobs)
-    shown, of_films = build_films(films, cap * _FILMS, blobs)
+    of_traces, of_films = build_films(films, cap * _FILMS, blobs)
     tables = [build_tables(one, blobs) for one in found]
     notes = [*stored.notes, *of_runs, *of_films, *_of_matrices(tables), *(line for one in found for line in one.note())]
     results = [{"name": one.source.name, "words": result_words(one.source) + number_words(one)} for one in found]
@@ -142,7 +143,7 @@ def _small_parts(
         **_shell(sources, notes),
         "results": results,
         "runs": runs,
-        "films": shown,
+        "films": of_traces,
         "matrices": [matrix for one in tables for matrix in one.matrices],
         "curves": [curve for one in tables for curve in one.curves],
     }

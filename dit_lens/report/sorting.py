@@ -16,9 +16,9 @@ from typing import Any
 import xarray as xr
 
 from dit_lens.report.axes import REPEATS, labels_of
-from dit_lens.report.sources import Source
+from dit_lens.report.sources import ALL_TRACES, Source
 
-__all__ = ["Sorted", "each_trace", "mates_of", "sort_variables", "title_of", "units_of"]
+__all__ = ["Sorted", "each_trace", "mates_of", "only_trace", "sort_variables", "title_of", "units_of"]
 
 _CENTRES = ("_mean", "_pooled", "")
 _CONTROL = "control_"
@@ -116,6 +116,22 @@ def each_trace(source: Source, values: xr.DataArray) -> Iterator[tuple[str | Non
         return
     for at, trace in enumerate(labels_of(values, "trace")):
         yield str(trace), values.isel(trace=at, drop=True)
+
+
+def only_trace(source: Source, values: xr.DataArray) -> str:
+    """Whose a variable without the dimension ``trace`` is: what it names, the one trace of its result, or all traces.
+
+    Examples
+    --------
+    >>> only_trace(Source("mine", xr.Dataset(), {"a": ""}), xr.DataArray(1.0))
+    'a'
+    >>> only_trace(Source("mine", xr.Dataset(), {"a": "", "b": ""}), xr.DataArray(1.0))
+    'all traces'
+    """
+    named = values.attrs.get("trace")
+    if isinstance(named, str) and named in source.traces:
+        return named
+    return next(iter(source.traces)) if len(source.traces) == 1 else ALL_TRACES
 
 
 def _kind(data: xr.Dataset, name: str) -> str:

@@ -168,6 +168,29 @@ def test_a_film_shows_the_last_video_frame_of_each_latent_frame():
     assert (frames["labels"], frames["words"]) == ([0, 1, 2, 3, 4], "film, of step 2")
 
 
+@pytest.mark.parametrize(
+    ("traces", "attrs", "owner"),
+    [(["a"], {}, "a"), (["a", "b"], {}, "all traces"), ([], {}, "all traces"), (["a", "b"], {"trace": "b"}, "b")],
+)
+def test_a_film_without_a_trace_is_nobody_elses(traces, attrs, owner):
+    pictures = RNG.integers(1, 255, size=(4, 2, 8, 10, 3), dtype=np.uint8)
+    film = (("step", "video_frame", "video_y", "video_x", "rgb"), pictures, attrs)
+    payload = report_of({"film": film}, traces=traces).payload
+    assert [one["trace"] for one in payload["films"]] == [owner]
+    assert owner in [run["trace"] for run in payload["runs"]]
+
+
+def test_further_dimensions_make_films_of_their_own():
+    pictures = RNG.integers(1, 255, size=(4, 30, 2, 2, 3), dtype=np.uint8)
+    dims = ("step", "seed", "video_y", "video_x", "rgb")
+    report = report_of({"film": (dims, pictures[:, :2])})
+    assert [one["title"] for one in report.payload["films"]] == ["film, seed 0", "film, seed 1"]
+    assert np.array_equal(tile(report.payload["films"][1]["images"], report.blobs, 2), pictures[2, 1])
+    many = report_of({"film": (dims, pictures)}).payload
+    assert len(many["films"]) == 24
+    assert "mine: not drawn: film (6 of 30 films)." in many["notes"]
+
+
 def test_a_picture_keeps_the_label_of_its_frame():
     """Of a capture of frames 1 and 3."""
     pictures = RNG.integers(1, 255, size=(2, 8, 10, 3), dtype=np.uint8)

@@ -1,7 +1,7 @@
 """The frames that maps lie on: one picture for each latent frame, with the labels of the frames and what they are.
 
-A capture may hold some latent frames only, so a picture is found by the label of its frame, never by its place. What was
-decoded from a step in the middle of a run is no final video, so the page says what it shows.
+A capture may hold some latent frames only, so a picture is found by the label of its frame, never by its place. What
+was decoded from a step in the middle of a run is no final video, so the page says what it shows.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from typing import Any
 import xarray as xr
 
 from dit_lens.engine.disk import parse_size
+from dit_lens.report.apart import tell_apart
 from dit_lens.report.films import build_films, find_films
 from dit_lens.report.fitting import fit, sample, too_small
 from dit_lens.report.maps import Kept, MapVariable, build_map, find_maps
@@ -185,7 +186,7 @@ def _filled(payload: Payload, kept: Sequence[tuple[MapVariable, Kept]], blobs: B
         made, said = build_map(variable, own, blobs)
         maps += made
         notes += said
-    whole = _clean(payload | {"maps": maps, "notes": [*notes, *payload["notes"]]})
+    whole = _clean(payload | {"notes": [*notes, *payload["notes"]]}) | {"maps": tell_apart(_clean(maps))}
     names = tuple(f"{FOLDER}/{number}.bin" for number in range(len(blobs.items)))
     return Report(whole, tuple(blobs.items), names if isinstance(blobs, FileBlobs) else None)
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from dit_lens.probing import load_result
 from dit_lens.report import make_report
+from dit_lens.report.apart import tell_apart
 
 STEPS = {
     "step": [0, 1, 2, 3],
@@ -76,6 +77,35 @@ def test_the_few_values_that_differ_keep_their_colour():
     report = report_of({"dominance": (("step", "y", "x"), values)}, {"step": [0]})
     assert report.payload["maps"][0]["range"] == [0.0, 1.0]
     assert not any("colours run from" in note for note in report.payload["notes"])
+
+
+def test_two_results_of_one_probe_are_told_apart(read_array):
+    dims, attrs = ("step", "y", "x"), {"probe": "energy", "traces": ["a", "b"]}
+    values = RNG.normal(size=(2, 2, 4, 2, 2))
+    both = [
+        xr.Dataset({"energy": (("trace", *dims), own)}, {"trace": ["a", "b"], "step": range(4)}, attrs)
+        for own in values
+    ]
+    report = make_report(both)
+    maps = report.payload["maps"]
+    assert [(one["id"], one["trace"]) for one in maps] == [
+        (f"energy ({number})/energy", trace) for number in (1, 2) for trace in "ab"
+    ]
+    assert [one["title"] for one in maps] == [f"energy, energy ({number})" for number in (1, 1, 2, 2)]
+    for one, exact in zip(maps, values.reshape(4, 4, 2, 2), strict=True):
+        back = read_array(one["data"], report.blobs)[0, :, 0, 0]
+        assert back == pytest.approx(exact, abs=2 * one["data"]["error"])
+
+
+def test_what_is_equal_after_all_has_an_address_of_its_own():
+    one = {"trace": "a", "result": "r", "name": "n", "title": "t"}
+    told = tell_apart([one, one, one | {"name": "m"}, one | {"trace": "b"}])
+    assert [(own["id"], own["title"]) for own in told] == [
+        ("r/n", "t, n, r/n"),
+        ("r/n (2)", "t, n, r/n (2)"),
+        ("r/m", "t, m"),
+        ("r/n", "t, n, r/n"),
+    ]
 
 
 def test_a_map_over_all_traces_has_a_stage_of_its_own():

@@ -19,6 +19,7 @@ from dit_lens.errors import DitLensError
 from dit_lens.probing.provenance import manifest_digest
 from dit_lens.report.errors import ForeignStore
 from dit_lens.report.frames import Frames, Pictures
+from dit_lens.report.places import without_folders
 from dit_lens.video_frames import last_video_frames
 from dit_lens_stores import Trace, open_store
 
@@ -65,7 +66,7 @@ class Stored:
         try:
             return self._decoded(trace)
         except (DitLensError, OSError, RuntimeError) as error:  # the last is what torch raises for other shapes
-            reason = " ".join(str(error).split()).partition(", allowed")[0][:_REASON]
+            reason = without_folders(" ".join(str(error).split()).partition(", allowed")[0])[:_REASON]
             self.notes.append(
                 f"No frames of {trace_id}: {reason}. Trace with a video, or put the model where the manifest names it."
             )

@@ -123,7 +123,7 @@ def test_the_switch_of_every_trace_is_kept():
     noise = np.random.default_rng(0).normal(size=(3, 40, 24, 24))
     data = xr.Dataset({"map": (("trace", "step", "y", "x"), noise)}, coords, {"traces": list("abc")})
     whole = len(make_report([data]).html)
-    for cap in (whole - 60_000, whole - 130_000):
+    for cap in (whole - 120_000, whole - 140_000):
         axis = make_report([data], cap=cap).payload["maps"][0]["axes"][1]
         assert axis["kept"] < 40
         assert {0, 9, 10, 31, 39} <= set(axis["values"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from contextlib import redirect_stderr
 
 import numpy as np
@@ -124,6 +125,20 @@ def test_a_decoder_that_cannot_be_had_leaves_a_page_without_frames(tmp_path):
     (note,) = [note for note in report.payload["notes"] if note.startswith("No frames of a: ")]
     assert "no-such-model" in note
     assert note.endswith("put the model where the manifest names it.")
+
+
+def test_a_page_states_no_folder_of_the_machine(tmp_path):
+    """Neither that of a parameter, nor of a model that is not there."""
+    folder = tmp_path / "my models"
+    path, _ = latents(tmp_path / "s.zarr", str(folder / "wan"))
+    params = json.dumps({"trajectory.model": str(folder / "wan"), "side": 96})
+    result = RESULT.assign_attrs(params=params, captures=[f"from {tmp_path}/other.zarr"])
+    with redirect_stderr(io.StringIO()):
+        report = write_report([result], tmp_path / "report.html", store=path)
+    assert ["Parameters", '{"trajectory.model": "wan", "side": 96}'] in report.payload["results"][0]["words"]
+    assert ["Captures", "from other.zarr"] in report.payload["results"][0]["words"]
+    assert any(note.startswith("No frames of a: ") for note in report.payload["notes"])
+    assert str(tmp_path) not in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_edits_stand_where_they_were_made():

@@ -10,7 +10,7 @@ from typing import Any
 
 __all__ = ["without_folders"]
 
-_PATH = re.compile(r"""(?<![\w./~<])/(?!/)[^\s"',;()\[\]{}]+""")
+_PATH = re.compile(r"""(?<=["'])/(?!/)[^"'\n]+|(?<![\w./~<])/(?!/)[^\s"',;()\[\]{}]+""")
 
 
 def without_folders(value: Any) -> Any:
@@ -22,6 +22,8 @@ def without_folders(value: Any) -> Any:
     --------
     >>> without_folders('{"trajectory.model": "/home/me/my models/wan"}')
     {'trajectory.model': 'wan'}
+    >>> without_folders("no model in '/home/me/my models/wan'")
+    "no model in 'wan'"
     >>> without_folders(["from /data/runs/a.zarr, step 1/2", "https://site/a", "/one"])
     ['from a.zarr, step 1/2', 'https://site/a', 'one']
     """

@@ -18,7 +18,7 @@ from dit_lens.report.fitting import spread
 from dit_lens.report.frames import Frames, Pictures
 from dit_lens.report.quantise import Blobs
 from dit_lens.report.sorting import Sorted, each_trace, only_trace, title_of
-from dit_lens.report.sprites import as_images
+from dit_lens.report.sprites import as_images, notes_on_size
 from dit_lens.video_frames import last_video_frames
 
 __all__ = ["Film", "build_films", "find_films", "frames_of_film", "frames_of_result"]
@@ -98,8 +98,9 @@ def build_films(films: Sequence[Film], budget: float, blobs: Blobs) -> tuple[lis
     tuple of list
         The films, and notes on them.
     """
-    made, notes = [], []
+    made, notes, sizes = [], [], {}
     for film in films:
+        what = ", ".join(filter(None, (f"Film of {film.trace}", film.branch, film.title)))
         trial = Blobs()
         entry, exact = _written(film, film.steps, trial)
         if trial.size > budget / len(films):
@@ -107,12 +108,13 @@ def build_films(films: Sequence[Film], budget: float, blobs: Blobs) -> tuple[lis
             steps = [film.steps[at] for at in spread(len(film.steps), most)]
             trial = Blobs()
             entry, exact = _written(film, steps, trial)
-            notes.append(f"Film of {film.trace}, {film.branch}: {len(steps)} of {len(film.steps)} steps are kept.")
+            notes.append(f"{what}: {len(steps)} of {len(film.steps)} steps are kept.")
         entry["images"]["blob"] = blobs.add(trial.items[0])
         made.append(entry)
         if not exact:
-            notes.append(f"Film of {film.trace}, {film.branch}: pictures are compressed with losses.")
-    return made, notes
+            notes.append(f"{what}: pictures are compressed with losses.")
+        sizes[f"Pictures of {what[0].lower()}{what[1:]}"] = (film.pictures(film.steps[0])[0], entry["images"])
+    return made, [*notes_on_size(sizes), *notes]
 
 
 def frames_of_film(films: Sequence[Film], trace: str) -> Frames | None:

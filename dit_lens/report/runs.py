@@ -13,7 +13,7 @@ from dit_lens.report.films import Film, frames_of_film, frames_of_result
 from dit_lens.report.frames import Frames
 from dit_lens.report.quantise import Blobs
 from dit_lens.report.sorting import Sorted, each_trace, title_of
-from dit_lens.report.sprites import as_images
+from dit_lens.report.sprites import as_images, notes_on_size
 from dit_lens.report.stored import Stored, latent_frames
 from dit_lens.report.words import Words, manifest_words
 
@@ -44,12 +44,13 @@ def build_runs(
     tuple of list
         The runs, and notes on them.
     """
-    runs, without, lossy = [], [], []
+    runs, without, lossy, sizes = [], [], [], {}
     for trace in traces:
         manifest = stored.traces[trace].manifest if trace in stored.traces else {}
         frames, images = _frames(trace, found, films, stored), None
         if frames is not None:
             images, exact = as_images(list(frames.pictures), blobs, _SIDE, budget / len(traces))
+            sizes[f"Frames of {trace}"] = (frames.pictures[0], images)
             images |= {"labels": frames.labels, "words": frames.words}
             lossy += [] if exact else [trace]
         else:
@@ -58,7 +59,7 @@ def build_runs(
         words = manifest_words(manifest) + _facts(trace, found)
         edits = edits_of(manifest, _labels(manifest, steps, found))
         runs.append({"trace": trace, "words": words, "steps": steps, "edits": edits, "frames": images})
-    return runs, _notes(without, lossy, bool(stored.traces))
+    return runs, [*notes_on_size(sizes), *_notes(without, lossy, bool(stored.traces))]
 
 
 def _notes(without: Sequence[str], lossy: Sequence[str], has_store: bool) -> list[str]:

@@ -239,6 +239,16 @@ def tile(images, blobs, at):
     return sheet[row * height : (row + 1) * height, column * width : (column + 1) * width]
 
 
+def test_a_page_says_at_which_size_it_shows_pictures():
+    variables = {
+        "film": (("step", "video_y", "video_x", "rgb"), np.full((4, 300, 600, 3), 7, np.uint8)),
+        "overlay": (("frame", "video_y", "video_x", "rgb"), np.full((1, 300, 600, 3), 7, np.uint8)),
+    }
+    notes = report_of(variables).payload["notes"]
+    assert "Frames of a are shown at 256 x 128 of 600 x 300 pixels." in notes
+    assert "Pictures of film of a, film are shown at 96 x 48 of 600 x 300 pixels." in notes
+
+
 def test_what_cannot_be_drawn_is_named():
     variables = {
         "answer": ("step", np.array(list("abcd"), dtype=object)),

@@ -64,12 +64,13 @@ def build_tables(found: Sorted, blobs: Blobs) -> Tables:
     """
     made = Tables()
     for name in found.tables:
-        matrices, curves = [], []
+        matrices, curves, refused = [], [], False
         for trace, values in _cuts(found.source, name):
-            for one in _cut_pairs(values):
+            for cut, one in _cut_pairs(values):
                 place = _layout(one)
                 if isinstance(place, str):
-                    found.left[name] = place
+                    found.left[f"{name} {cut}".rstrip()] = place
+                    refused = True
                 elif place.rows:
                     matrices.append((_matrix(found.source, name, trace, one, place), one, place))
                 else:
@@ -81,7 +82,7 @@ def build_tables(found: Sorted, blobs: Blobs) -> Tables:
             found.left[name] = f"{everywhere:.4g} everywhere"
         else:
             made.matrices += _packed(drawn, blobs)
-        if not (drawn or lined):
+        if not (drawn or lined or refused):
             found.left.setdefault(name, "nothing in it")
     return made
 
@@ -130,16 +131,16 @@ def _mean(values: xr.DataArray) -> xr.DataArray:
     return values.mean(repeats, keep_attrs=True).assign_attrs(long_name=title)
 
 
-def _cut_pairs(values: xr.DataArray) -> list[xr.DataArray]:
-    """Both cuts of a comparison of all with all; anything else as it is."""
+def _cut_pairs(values: xr.DataArray) -> list[tuple[str, xr.DataArray]]:
+    """Both cuts of a comparison of all with all, in words; anything else as it is."""
     if not set(values.dims) >= _PAIRS:
-        return [_squeezed(values)]
+        return [("", _squeezed(values))]
     cuts = []
     for fixed, free in (("step", "layer"), ("layer", "step")):
         same = xr.DataArray(np.arange(values.sizes[fixed]), dims=fixed)
         cut = values.isel({f"{fixed}_b": same}).drop_vars(f"{fixed}_b", errors="ignore")
-        words = f"{title_of(values)}: {free} by {free} at each {fixed}"
-        cuts.append(_squeezed(cut.assign_attrs(long_name=words)))
+        words = f"{free} by {free} at each {fixed}"
+        cuts.append((words, _squeezed(cut.assign_attrs(long_name=f"{title_of(values)}: {words}"))))
     return cuts
 
 

@@ -127,6 +127,15 @@ def test_a_comparison_of_all_with_all_is_cut_twice(read_array):
     assert (steps["columns"]["dim"], steps["columns"]["experts"]) == ("step_b", STEPS["expert"][1])
 
 
+def test_of_two_cuts_the_one_that_is_not_drawn_is_named():
+    """300 steps are too many to choose from, 2 layers are not."""
+    axes = {dim: range(size) for dim, size in (("step", 300), ("layer", 2), ("step_b", 300), ("layer_b", 2))}
+    report = report_of({"cka": (tuple(axes), RNG.random((300, 2, 300, 2)))}, axes)
+    assert [matrix["title"] for matrix in report.payload["matrices"]] == ["cka: step by step at each layer"]
+    (note,) = [note for note in report.payload["notes"] if "not drawn" in note]
+    assert note == "mine: not drawn: cka layer by layer at each step (300 step are more than 256 pages)."
+
+
 def test_what_is_done_and_what_is_observed_face_each_other():
     values = RNG.normal(size=(4, 4, 2, 3))
     coords = {**STEPS, "observed": STEPS["step"], "observed_sigma": ("observed", STEPS["sigma"][1])}

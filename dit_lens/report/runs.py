@@ -12,7 +12,7 @@ from dit_lens.report.edited import edits_of
 from dit_lens.report.films import Film, frames_of_film, frames_of_result
 from dit_lens.report.frames import Frames
 from dit_lens.report.quantise import Blobs
-from dit_lens.report.sorting import Sorted, each_trace, title_of
+from dit_lens.report.sorting import Sorted, each_trace, mates_of, title_of
 from dit_lens.report.sprites import as_images, notes_on_size
 from dit_lens.report.stored import Stored, latent_frames
 from dit_lens.report.words import Words, manifest_words
@@ -149,18 +149,32 @@ def _facts(trace: str, found: Sequence[Sorted]) -> Words:
     words = []
     for one in found:
         for name in one.facts:
-            for own, values in each_trace(one.source, one.source.data[name]):
-                if own == trace:
-                    words += _fact(one, title_of(values), values)
+            words += _fact(one, name, trace, "")
+            if control := mates_of(one.source.data, name).get("control"):
+                words += _fact(one, control, trace, ", control")
     return words
 
 
-def _fact(one: Sorted, title: str, values: Any) -> Words:
+def _fact(one: Sorted, name: str, trace: str, what: str) -> Words:
+    """A line for each branch, with the interval where there is one."""
+    values = _of_trace(one, name, trace)
+    if values is None:
+        return []
+    mates, title = mates_of(one.source.data, name), f"{title_of(values)}{what}"
     branches = labels_of(values, "branch") if "branch" in values.dims else [""]
     texts = [_short(value) for value in np.atleast_1d(values.values).tolist()]
+    ends = [_of_trace(one, mates[end], trace) for end in ("low", "high") if end in mates]
+    for at, pair in enumerate(zip(*(np.atleast_1d(end.values).tolist() for end in ends), strict=True)):
+        texts[at] += f" [{', '.join(map(_short, pair))}]" if texts[at] and all(map(_short, pair)) else ""
     head = f"{one.source.name}: {title}"
     pairs = zip(branches, texts, strict=True)
     return [[f"{head}, {branch}" if len(branches) > 1 else head, text] for branch, text in pairs if text]
+
+
+def _of_trace(one: Sorted, name: str, trace: str) -> Any:
+    """What a variable holds of a trace; of all traces alike, if it does not tell them apart."""
+    own = dict(each_trace(one.source, one.source.data[name]))
+    return own.get(trace, own.get(None))
 
 
 def _short(value: Any) -> str:

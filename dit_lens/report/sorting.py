@@ -168,4 +168,5 @@ def _is_mate(data: xr.Dataset, name: str) -> bool:
     centres = [f"{stem}{end}" for stem, end in product(stems, _CENTRES)]
     if name.startswith(_CONTROL):
         centres.append(name.removeprefix(_CONTROL))
-    return any(centre in data and name in mates_of(data, centre).values() for centre in centres)
+    drawn = [centre for centre in centres if centre in data and not _is_map(data[centre])]
+    return any(name in mates_of(data, centre).values() for centre in drawn)

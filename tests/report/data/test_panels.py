@@ -171,6 +171,43 @@ def test_a_curve_has_its_interval_its_control_and_its_floor():
     assert any("of single units; their mean is drawn" in note for note in report.payload["notes"])
 
 
+def test_a_matrix_has_its_interval_and_its_control_beside_it(read_array):
+    dims, coords = ("step", "layer"), {**STEPS, "layer": [0, 5, 9]}
+    names = ["score", "score_low", "score_high", "control_score", "control_score_low", "control_score_high"]
+    tables = {name: (dims, RNG.normal(size=(4, 3)), {"long_name": "score"}) for name in names}
+    report = report_of(tables, coords)
+    matrices = report.payload["matrices"]
+    ends = ["lower end of the interval", "upper end of the interval"]
+    assert [(one["name"], one["title"]) for one in matrices] == [
+        ("score", "score"),
+        ("score_low", f"score, {ends[0]}"),
+        ("score_high", f"score, {ends[1]}"),
+        ("control_score", "score, control"),
+        ("control_score_low", f"score, control, {ends[0]}"),
+        ("control_score_high", f"score, control, {ends[1]}"),
+    ]
+    assert len({tuple(one["range"]) for one in matrices}) == 1
+    for one in matrices:
+        back = read_array(one["data"], report.blobs)[0]
+        assert back == pytest.approx(tables[one["name"]][1], abs=2 * one["data"]["error"])
+
+
+def test_a_map_leaves_the_control_of_another_form_to_be_drawn():
+    tables = {"energy": (("step", "y", "x"), RNG.normal(size=(4, 2, 2)))}
+    tables["control_energy"] = ("step", np.arange(4.0))
+    assert [one["name"] for one in report_of(tables).payload["curves"]] == ["control_energy"]
+
+
+def test_a_single_number_has_its_interval_and_its_control():
+    numbers = {"score_mean": 0.75, "score_low": 0.5, "score_high": 0.875, "control_score_mean": 0.25}
+    words = report_of({name: ((), value) for name, value in numbers.items()}).payload["results"][0]["words"]
+    assert words[-2:] == [["score mean", "0.75 [0.5, 0.875]"], ["control: control score mean", "0.25"]]
+    facts = {name: ("trace", [value, np.nan]) for name, value in numbers.items()}
+    runs = report_of(facts, {"trace": ["a", "b"]}, traces=["a", "b"]).payload["runs"]
+    said = [["mine: score mean", "0.75 [0.5, 0.875]"], ["mine: control score mean, control", "0.25"]]
+    assert [run["words"] for run in runs] == [said, []]
+
+
 def test_steps_of_traces_that_disagree_keep_their_own_sigma():
     coords = {"trace": ["a", "b"], "step": [0, 1], "sigma": (("trace", "step"), [[1.0, 0.5], [0.9, 0.3]])}
     report = report_of({"distance": (("trace", "step"), RNG.normal(size=(2, 2)))}, coords, traces=["a", "b"])

@@ -24,7 +24,7 @@ from dit_lens.video_frames import last_video_frames
 __all__ = ["Film", "build_films", "find_films", "frames_of_film", "frames_of_result"]
 
 _SIDE = 96
-_MOST = 24  # films of one variable: more are no choice any more
+_MOST = 24  # films of one variable and trace: more are no choice any more
 _PICTURE = ("video_y", "video_x", "rgb")
 
 
@@ -60,13 +60,16 @@ class Film:
 
 def find_films(found: Sequence[Sorted]) -> list[Film]:
     """All films of results; one without a picture is none."""
-    films = []
+    films: list[Film] = []
     for one in found:
         for name in one.films:
-            own = [film for film in _films_of(one, one.source.data[name]) if film.steps]
-            if len(own) > _MOST:
-                one.left[name] = f"{len(own) - _MOST} of {len(own)} films"
-            films += own[:_MOST]
+            own: dict[str, list[Film]] = {}
+            for film in _films_of(one, one.source.data[name]):
+                if film.steps:
+                    own.setdefault(film.trace, []).append(film)
+            films += [film for listed in own.values() for film in listed[:_MOST]]
+            if over := sum(max(len(listed) - _MOST, 0) for listed in own.values()):
+                one.left[name] = f"{over} of {sum(map(len, own.values()))} films"
     return films
 
 

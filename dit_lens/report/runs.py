@@ -149,8 +149,9 @@ def _facts(trace: str, found: Sequence[Sorted]) -> Words:
     words = []
     for one in found:
         for name in one.facts:
-            words += _fact(one, name, trace, "")
-            if control := mates_of(one.source.data, name).get("control"):
+            lines, control = _fact(one, name, trace, ""), mates_of(one.source.data, name).get("control")
+            words += lines
+            if lines and control:
                 words += _fact(one, control, trace, ", control")
     return words
 

@@ -28,6 +28,12 @@ class Frames:
         The latent frame of each.
     words : str
         What they are, such as ``final video``.
+
+    Examples
+    --------
+    >>> frames = Frames(np.zeros((2, 4, 8, 3), np.uint8), [1, 3], "final video")
+    >>> frames.labels.index(3)
+    1
     """
 
     pictures: Pictures

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from dit_lens.cli.failures import BadOption
 from dit_lens.cli.output import Json, show_json, show_line
@@ -39,9 +39,10 @@ class ReportOptions(BaseModel):
         str | None,
         Parameter(help="Store that the results were made from: for manifests, frames and edits."),
     ] = None
-    cap: Annotated[str, Parameter(help="Most that the page may take; what is dropped for it is told.")] = Field(
-        default="30MB"
-    )
+    cap: Annotated[
+        str | None,
+        Parameter(help="Most that the page may take, 30MB if not given; what is dropped for it is told."),
+    ] = None
     decode: Annotated[
         bool,
         Parameter(
@@ -91,12 +92,18 @@ def report(
 
 def write_page(results: Sequence[str], options: ReportOptions) -> ReportRecord:
     """Make the page and tell what it holds."""
-    from dit_lens.report import write_bundle, write_report
+    from dit_lens.report import CAP, write_bundle, write_report
 
     listed, store, decode = list(results), options.store, options.decode
     if options.out is not None and options.bundle is None:
-        return _record(write_report(listed, options.out, store=store, cap=options.cap, decode=decode), options.out)
+        cap = CAP if options.cap is None else options.cap
+        return _record(write_report(listed, options.out, store=store, cap=cap, decode=decode), options.out)
     if options.bundle is not None and options.out is None:
+        if options.cap is not None:
+            raise BadOption(
+                f"a bundle has no cap; got --bundle and --cap {options.cap}, allowed one of them; leave --cap out, or "
+                f"write -o report.html"
+            )
         return _record(write_bundle(listed, options.bundle, store=store, decode=decode), options.bundle / "index.html")
     got = "neither" if options.out is None else "both"
     raise BadOption(

@@ -9,10 +9,11 @@ from dit_lens.report.errors import (
     ReportError,
     ReportExists,
 )
-from dit_lens.report.make import Report, make_report
+from dit_lens.report.make import CAP, Report, make_report
 from dit_lens.report.write import check_bundle_path, check_report_path, write_bundle, write_report
 
 __all__ = [
+    "CAP",
     "BadReportPath",
     "CapTooSmall",
     "ForeignStore",

@@ -6,25 +6,26 @@ frames: of a film of all video frames, the last one of each.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import xarray as xr
 
-from dit_lens.report.axes import labels_of
+from dit_lens.report.axes import label_texts, labels_of
 from dit_lens.report.fitting import spread
+from dit_lens.report.frames import Frames, Pictures
 from dit_lens.report.quantise import Blobs
-from dit_lens.report.sorting import Sorted, each_trace, title_of
-from dit_lens.report.sprites import as_images
+from dit_lens.report.sorting import Sorted, each_trace, only_trace, title_of
+from dit_lens.report.sprites import as_images, notes_on_size
 from dit_lens.video_frames import last_video_frames
 
 __all__ = ["Film", "build_films", "find_films", "frames_of_film", "frames_of_result"]
 
 _SIDE = 96
+_MOST = 24  # films of one variable and trace: more are no choice any more
 _PICTURE = ("video_y", "video_x", "rgb")
-Pictures = npt.NDArray[np.uint8]
 
 
 class Film:
@@ -39,8 +40,9 @@ class Film:
         Labels of latent frames.
     """
 
-    def __init__(self, found: Sorted, trace: str, branch: str, values: xr.DataArray) -> None:
-        self.trace, self.branch, self.title, self.result = trace, branch, title_of(values), found.source.name
+    def __init__(self, found: Sorted, trace: str, branch: str, words: str, values: xr.DataArray) -> None:
+        self.trace, self.branch, self.result = trace, branch, found.source.name
+        self.title = ", ".join(filter(None, (title_of(values), words)))
         self._frame = "video_frame" if "video_frame" in values.dims else "frame"
         values = values if self._frame in values.dims else values.expand_dims(frame=[0])
         self._values = values.transpose("step", self._frame, *_PICTURE)
@@ -58,17 +60,30 @@ class Film:
 
 def find_films(found: Sequence[Sorted]) -> list[Film]:
     """All films of results; one without a picture is none."""
-    films = []
+    films: list[Film] = []
     for one in found:
         for name in one.films:
-            for trace, values in each_trace(one.source, one.source.data[name]):
-                branches = labels_of(values, "branch") if "branch" in values.dims else [None]
-                for at, branch in enumerate(branches):
-                    own = values if branch is None else values.isel(branch=at)
-                    extra = [dim for dim in own.dims if dim not in ("step", "video_frame", "frame", *_PICTURE)]
-                    only = next(iter(one.source.traces), "")
-                    films.append(Film(one, trace or only, str(branch or ""), own.isel(dict.fromkeys(extra, 0))))
-    return [film for film in films if film.steps]
+            own: dict[str, list[Film]] = {}
+            for film in _films_of(one, one.source.data[name]):
+                if film.steps:
+                    own.setdefault(film.trace, []).append(film)
+            films += [film for listed in own.values() for film in listed[:_MOST]]
+            if over := sum(max(len(listed) - _MOST, 0) for listed in own.values()):
+                one.left[name] = f"{over} of {sum(map(len, own.values()))} films"
+    return films
+
+
+def _films_of(found: Sorted, variable: xr.DataArray) -> Iterator[Film]:
+    """One for each trace and branch, and for each label of whatever else there is to choose."""
+    for trace, values in each_trace(found.source, variable):
+        further = [str(dim) for dim in values.dims if dim not in ("step", "video_frame", "frame", *_PICTURE)]
+        texts = {dim: label_texts(values, dim) for dim in further}
+        for at in product(*(range(values.sizes[dim]) for dim in further)):
+            places = dict(zip(further, at, strict=True))
+            branch = str(labels_of(values, "branch")[places["branch"]]) if "branch" in places else ""
+            words = ", ".join(texts[dim][place] for dim, place in places.items() if dim != "branch")
+            own = trace or only_trace(found.source, variable)
+            yield Film(found, own, branch, words, values.isel(places))
 
 
 def build_films(films: Sequence[Film], budget: float, blobs: Blobs) -> tuple[list[dict[str, Any]], list[str]]:
@@ -86,8 +101,9 @@ def build_films(films: Sequence[Film], budget: float, blobs: Blobs) -> tuple[lis
     tuple of list
         The films, and notes on them.
     """
-    made, notes = [], []
+    made, notes, sizes = [], [], {}
     for film in films:
+        what = ", ".join(filter(None, (f"Film of {film.trace}", film.branch, film.title)))
         trial = Blobs()
         entry, exact = _written(film, film.steps, trial)
         if trial.size > budget / len(films):
@@ -95,27 +111,38 @@ def build_films(films: Sequence[Film], budget: float, blobs: Blobs) -> tuple[lis
             steps = [film.steps[at] for at in spread(len(film.steps), most)]
             trial = Blobs()
             entry, exact = _written(film, steps, trial)
-            notes.append(f"Film of {film.trace}, {film.branch}: {len(steps)} of {len(film.steps)} steps are kept.")
+            notes.append(f"{what}: {len(steps)} of {len(film.steps)} steps are kept.")
         entry["images"]["blob"] = blobs.add(trial.items[0])
         made.append(entry)
         if not exact:
-            notes.append(f"Film of {film.trace}, {film.branch}: pictures are compressed with losses.")
-    return made, notes
+            notes.append(f"{what}: pictures are compressed with losses.")
+        sizes[f"Pictures of {what[0].lower()}{what[1:]}"] = (film.pictures(film.steps[0])[0], entry["images"])
+    return made, [*notes_on_size(sizes), *notes]
 
 
-def frames_of_film(films: Sequence[Film], trace: str) -> Pictures | None:
+def frames_of_film(films: Sequence[Film], trace: str) -> Frames | None:
     """The last step of the first film of a trace."""
-    own = [film for film in films if film.trace == trace]
-    return own[0].pictures(own[0].steps[-1]) if own else None
+    film = next((film for film in films if film.trace == trace), None)
+    if film is None:
+        return None
+    last = film.steps[-1]
+    words = ", ".join(filter(None, (film.title, film.branch)))
+    return Frames(film.pictures(last), film.frames, f"{words}, of step {last}")
 
 
-def frames_of_result(found: Sequence[Sorted], trace: str) -> Pictures | None:
+def frames_of_result(found: Sequence[Sorted], trace: str) -> Frames | None:
     """Frames that a result holds of a trace itself."""
     for one in found:
         for name in one.frames:
-            for own, values in each_trace(one.source, one.source.data[name]):
-                if own in (trace, None) and set(values.dims) == {"frame", *_PICTURE} and values.values.any():
-                    return np.asarray(values.transpose("frame", *_PICTURE).values)
+            variable = one.source.data[name]
+            for own, values in each_trace(one.source, variable):
+                if (
+                    (own or only_trace(one.source, variable)) == trace
+                    and set(values.dims) == {"frame", *_PICTURE}
+                    and values.values.any()
+                ):
+                    pictures = np.asarray(values.transpose("frame", *_PICTURE).values)
+                    return Frames(pictures, labels_of(values, "frame"), title_of(values))
     return None
 
 

@@ -19,6 +19,7 @@ from dit_lens.report.axes import MAP_DIMS, step_facts
 from dit_lens.report.errors import CapTooSmall
 from dit_lens.report.maps import Kept, MapVariable, read_blocks
 from dit_lens.report.quantise import Blobs, Width, histogram_range, pack
+from dit_lens.report.sorting import each_trace
 
 __all__ = ["Sampled", "fit", "sample", "spread", "too_small"]
 
@@ -46,10 +47,12 @@ class _Fitted:
     sampled: Sampled
     width: Width = "uint16"
     counts: dict[str, int] = field(default_factory=dict)
+    switches: list[int] = field(default_factory=list)
     stride: int = 1
 
     def __post_init__(self) -> None:
         self.counts = {dim: len(self.variable.labels[dim]) for dim in _THINNED}
+        self.switches = _switches(self.variable)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -64,7 +67,8 @@ class _Fitted:
 
     def shrink(self, factor: float) -> bool:
         """Shorten the longest axis, as long as one is long enough; the grid only where much is to be saved."""
-        lengths = {dim: count for dim, count in self.counts.items() if count > _LEAST}
+        least = {"step": max(_LEAST, len(self.switches) + 2)}
+        lengths = {dim: count for dim, count in self.counts.items() if count > least.get(dim, _LEAST)}
         if max(self.grid) >= 2 * _LEAST_GRID and (factor > 2 or not lengths):
             lengths["grid"] = max(self.grid)
         if not lengths:
@@ -79,17 +83,22 @@ class _Fitted:
     @property
     def kept(self) -> Kept:
         labels = self.variable.labels
-        experts = (
-            step_facts(self.variable.values, "step").get("experts", []) if "step" in self.variable.values.dims else []
-        )
-        switches = [at for at in range(1, len(experts)) if experts[at] != experts[at - 1]]
         places: dict[str, Sequence[int]] = {
-            dim: spread(len(labels[dim]), count, switches if dim == "step" else ())
+            dim: spread(len(labels[dim]), count, self.switches if dim == "step" else ())
             for dim, count in self.counts.items()
         }
         places |= {dim: range(0, len(labels[dim]), self.stride) for dim in ("y", "x")}
         places["branch"] = range(len(labels["branch"]))
         return Kept({dim: places[dim] for dim in MAP_DIMS}, self.width)
+
+
+def _switches(variable: MapVariable) -> list[int]:
+    """The steps at which the expert switches, in any of the traces: they need not agree."""
+    found: set[int] = set()
+    for _, values in each_trace(variable.source, variable.values):
+        experts = step_facts(values, "step").get("experts", []) if "step" in values.dims else []
+        found |= {at for at in range(1, len(experts)) if experts[at] != experts[at - 1]}
+    return sorted(found)
 
 
 def sample(variable: MapVariable) -> Sampled:
@@ -167,7 +176,7 @@ def spread(count: int, most: int, among: Sequence[int] = ()) -> list[int]:
     """
     places = np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
     for wanted in among:
-        inner = places[1:-1]
-        if len(inner) and wanted not in places:
-            places[1 + int(np.abs(inner - wanted).argmin())] = wanted
+        free = [at for at in range(1, len(places) - 1) if places[at] not in among]
+        if free and wanted not in places:
+            places[min(free, key=lambda at: abs(int(places[at]) - wanted))] = wanted
     return [int(place) for place in np.unique(places)]

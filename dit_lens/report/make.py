@@ -16,6 +16,7 @@ from typing import Any
 import xarray as xr
 
 from dit_lens.engine.disk import parse_size
+from dit_lens.report.apart import tell_apart
 from dit_lens.report.films import build_films, find_films
 from dit_lens.report.fitting import fit, sample, too_small
 from dit_lens.report.maps import Kept, MapVariable, build_map, find_maps
@@ -131,10 +132,11 @@ def _small_parts(
 ) -> Payload:
     films = find_films(found)
     traces = list(traces_of(sources))
-    if any(trace == ALL_TRACES for variable in find_maps(found) for trace, _, _ in variable.cuts()):
+    shown = {trace for variable in find_maps(found) for trace, _, _ in variable.cuts()} | {one.trace for one in films}
+    if ALL_TRACES in shown:
         traces.append(ALL_TRACES)
     runs, of_runs = build_runs(traces, found, films, stored, cap * _FRAMES, blobs)
-    shown, of_films = build_films(films, cap * _FILMS, blobs)
+    of_traces, of_films = build_films(films, cap * _FILMS, blobs)
     tables = [build_tables(one, blobs) for one in found]
     notes = [*stored.notes, *of_runs, *of_films, *_of_matrices(tables), *(line for one in found for line in one.note())]
     results = [{"name": one.source.name, "words": result_words(one.source) + number_words(one)} for one in found]
@@ -142,7 +144,7 @@ def _small_parts(
         **_shell(sources, notes),
         "results": results,
         "runs": runs,
-        "films": shown,
+        "films": of_traces,
         "matrices": [matrix for one in tables for matrix in one.matrices],
         "curves": [curve for one in tables for curve in one.curves],
     }
@@ -184,7 +186,7 @@ def _filled(payload: Payload, kept: Sequence[tuple[MapVariable, Kept]], blobs: B
         made, said = build_map(variable, own, blobs)
         maps += made
         notes += said
-    whole = _clean(payload | {"maps": maps, "notes": [*notes, *payload["notes"]]})
+    whole = _clean(payload | {"notes": [*notes, *payload["notes"]]}) | {"maps": tell_apart(_clean(maps))}
     names = tuple(f"{FOLDER}/{number}.bin" for number in range(len(blobs.items)))
     return Report(whole, tuple(blobs.items), names if isinstance(blobs, FileBlobs) else None)
 
@@ -211,11 +213,10 @@ def _size(payload: Payload, blobs: Blobs) -> int:
 def _command(
     results: Sequence[Given], store: str | Path | None, cap: str | int, decode: bool, out: str | Path, bundle: bool
 ) -> str:
-    """The command that makes the page, without the folders of this machine."""
-    named = [
-        str(given.attrs.get("probe", "result")) if isinstance(given, xr.Dataset) else Path(given).name
-        for given in results
-    ]
+    """The command that makes the page, without the folders of this machine; none where a result has no file."""
+    named = [Path(given).name for given in results if not isinstance(given, xr.Dataset)]
+    if len(named) < len(results):
+        return ""
     words = ["dit-lens", "report", *named]
     words += [] if store is None else ["--store", str(store).rstrip("/").rpartition("/")[2]]
     words += [] if cap == CAP or bundle else ["--cap", str(cap)]

@@ -20,8 +20,8 @@ import xarray as xr
 
 from dit_lens.report.axes import MAP_DIMS, label_texts, labels_of
 from dit_lens.report.quantise import Blobs, Packed, Width, histogram_range, pack
-from dit_lens.report.sorting import Sorted, title_of, units_of
-from dit_lens.report.sources import ALL_TRACES, Source
+from dit_lens.report.sorting import Sorted, only_trace, title_of, units_of
+from dit_lens.report.sources import Source
 
 __all__ = ["Kept", "MapVariable", "build_map", "find_maps"]
 
@@ -83,22 +83,17 @@ class MapVariable:
         own = {*MAP_DIMS, "token"}
         further = [str(dim) for dim in self.values.dims if dim not in own]
         texts = {dim: label_texts(self.values, dim) for dim in further}
+        alone = only_trace(self.source, self.values)
         for at in product(*(range(self.values.sizes[dim]) for dim in further)):
             places = dict(zip(further, at, strict=True))
             words = ", ".join(texts[dim][place] for dim, place in places.items() if dim != "trace")
-            trace = str(labels_of(self.values, "trace")[places["trace"]]) if "trace" in places else self._only_trace()
+            trace = str(labels_of(self.values, "trace")[places["trace"]]) if "trace" in places else alone
             yield trace, words, self.values.isel(places)
 
     @property
     def count(self) -> int:
         """How many maps it has."""
         return prod(size for dim, size in self.values.sizes.items() if dim not in (*MAP_DIMS, "token"))
-
-    def _only_trace(self) -> str:
-        named = self.values.attrs.get("trace")
-        if isinstance(named, str) and named in self.source.traces:
-            return named
-        return next(iter(self.source.traces)) if len(self.source.traces) == 1 else ALL_TRACES
 
 
 @dataclass
@@ -228,7 +223,8 @@ def _scaled(variable: MapVariable, kept: Kept, built: BuiltMap) -> tuple[list[di
     if not built.maps:
         return [], [f"{variable.source.name}: {variable.name} is empty."]
     (low, high), (lowest, highest) = histogram_range(built.packed, _SHARE), histogram_range(built.packed, 0.0)
-    wide = high - low < (highest - lowest) / 2  # a few values would take most of the colours
+    # a few values would take most of the colours; where few differ from the rest at all, they keep them
+    wide = 0 < high - low < (highest - lowest) / 2
     low, high = (low, high) if wide else (lowest, highest)
     what, notes = f"{variable.source.name}: {variable.name}", []
     if dropped := _dropped(variable, kept):

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Blobs", "Extent", "FileBlobs", "Packed", "Width", "extent_of", "histogram_range", "pack", "pack_array"]
+__all__ = ["Blobs", "FileBlobs", "Packed", "Width", "extent_of", "histogram_range", "pack", "pack_array"]
 
 Width = Literal["uint16", "uint8"]
 Block = npt.NDArray[np.float32] | npt.NDArray[np.float64]
@@ -72,16 +72,6 @@ class FileBlobs(Blobs):
 
 
 @dataclass(frozen=True)
-class Extent:
-    """The smallest and the largest finite value, and how many values are finite and how many infinite."""
-
-    low: float
-    high: float
-    finite: int
-    infinite: int
-
-
-@dataclass(frozen=True)
 class Packed:
     """An array as the page reads it, and how often each whole number stands in it.
 
@@ -97,21 +87,20 @@ class Packed:
     counts: npt.NDArray[np.int64]
 
 
-def extent_of(blocks: Iterable[Block]) -> Extent:
-    """Look at all blocks once.
+def extent_of(blocks: Iterable[Block]) -> tuple[float, float]:
+    """The smallest and the largest finite value of all blocks; ``(0, 0)`` if there is none.
 
     Examples
     --------
     >>> extent_of([np.array([1.0, np.nan]), np.array([3.0, np.inf])])
-    Extent(low=1.0, high=3.0, finite=2, infinite=1)
+    (1.0, 3.0)
     """
-    low, high, finite, infinite = np.inf, -np.inf, 0, 0
+    low, high = np.inf, -np.inf
     for block in blocks:
         known = block[np.isfinite(block)]
-        infinite += int(np.isinf(block).sum())
         if known.size:
-            low, high, finite = min(low, float(known.min())), max(high, float(known.max())), finite + known.size
-    return Extent(low, high, finite, infinite) if finite else Extent(0.0, 0.0, 0, infinite)
+            low, high = min(low, float(known.min())), max(high, float(known.max()))
+    return (low, high) if low <= high else (0.0, 0.0)
 
 
 def pack(blocks: Blocks, shape: Sequence[int], blobs: Blobs, width: Width = "uint16") -> Packed:
@@ -139,18 +128,18 @@ def pack(blocks: Blocks, shape: Sequence[int], blobs: Blobs, width: Width = "uin
     >>> packed.array["scale"], packed.array["error"], np.frombuffer(zlib.decompress(blobs.items[0], 31), "<u2").tolist()
     (1.0, 0.0, [0, 1, 65535, 65534])
     """
-    extent, missing = extent_of(blocks()), _MISSING[width]
-    scale = (extent.high - extent.low) / (missing - 1)
+    (low, high), missing = extent_of(blocks()), _MISSING[width]
+    scale = (high - low) / (missing - 1)
     counts = np.zeros(missing + 1, dtype=np.int64)
     squeeze, parts, error = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP), [], 0.0
     for block in blocks():
-        whole, worst = _quantise(block, extent.low, scale, width)
+        whole, worst = _quantise(block, low, scale, width)
         error = max(error, worst)
         counts += np.bincount(whole.ravel(), minlength=missing + 1)
         parts.append(squeeze.compress(np.ascontiguousarray(whole).tobytes()))
     parts.append(squeeze.flush())
     array: dict[str, Any] = {"blob": blobs.add(b"".join(parts)), "dtype": width, "shape": [int(size) for size in shape]}
-    array |= {"scale": scale, "offset": extent.low, "missing": missing, "error": error}
+    array |= {"scale": scale, "offset": low, "missing": missing, "error": error}
     return Packed(array, counts[:missing])
 
 

@@ -9,10 +9,11 @@ import numpy as np
 
 from dit_lens.report.axes import labels_of
 from dit_lens.report.edited import edits_of
-from dit_lens.report.films import Film, Pictures, frames_of_film, frames_of_result
+from dit_lens.report.films import Film, frames_of_film, frames_of_result
+from dit_lens.report.frames import Frames
 from dit_lens.report.quantise import Blobs
-from dit_lens.report.sorting import Sorted, each_trace, title_of
-from dit_lens.report.sprites import as_images
+from dit_lens.report.sorting import Sorted, each_trace, mates_of, title_of
+from dit_lens.report.sprites import as_images, notes_on_size
 from dit_lens.report.stored import Stored, latent_frames
 from dit_lens.report.words import Words, manifest_words
 
@@ -43,12 +44,14 @@ def build_runs(
     tuple of list
         The runs, and notes on them.
     """
-    runs, without, lossy = [], [], []
+    runs, without, lossy, sizes = [], [], [], {}
     for trace in traces:
         manifest = stored.traces[trace].manifest if trace in stored.traces else {}
-        pictures, images = _pictures(trace, found, films, stored), None
-        if pictures is not None:
-            images, exact = as_images(list(pictures), blobs, _SIDE, budget / len(traces))
+        frames, images = _frames(trace, found, films, stored), None
+        if frames is not None:
+            images, exact = as_images(list(frames.pictures), blobs, _SIDE, budget / len(traces))
+            sizes[f"Frames of {trace}"] = (frames.pictures[0], images)
+            images |= {"labels": frames.labels, "words": frames.words}
             lossy += [] if exact else [trace]
         else:
             without.append(trace)
@@ -56,7 +59,7 @@ def build_runs(
         words = manifest_words(manifest) + _facts(trace, found)
         edits = edits_of(manifest, _labels(manifest, steps, found))
         runs.append({"trace": trace, "words": words, "steps": steps, "edits": edits, "frames": images})
-    return runs, _notes(without, lossy, bool(stored.traces))
+    return runs, [*notes_on_size(sizes), *_notes(without, lossy, bool(stored.traces))]
 
 
 def _notes(without: Sequence[str], lossy: Sequence[str], has_store: bool) -> list[str]:
@@ -67,7 +70,7 @@ def _notes(without: Sequence[str], lossy: Sequence[str], has_store: bool) -> lis
     return notes
 
 
-def _pictures(trace: str, found: Sequence[Sorted], films: Sequence[Film], stored: Stored) -> Pictures | None:
+def _frames(trace: str, found: Sequence[Sorted], films: Sequence[Film], stored: Stored) -> Frames | None:
     """The video as it was recorded, then what a result holds; only then is anything decoded."""
     recorded = stored.recorded(trace)
     if recorded is not None:
@@ -146,18 +149,33 @@ def _facts(trace: str, found: Sequence[Sorted]) -> Words:
     words = []
     for one in found:
         for name in one.facts:
-            for own, values in each_trace(one.source, one.source.data[name]):
-                if own == trace:
-                    words += _fact(one, title_of(values), values)
+            lines, control = _fact(one, name, trace, ""), mates_of(one.source.data, name).get("control")
+            words += lines
+            if lines and control:
+                words += _fact(one, control, trace, ", control")
     return words
 
 
-def _fact(one: Sorted, title: str, values: Any) -> Words:
+def _fact(one: Sorted, name: str, trace: str, what: str) -> Words:
+    """A line for each branch, with the interval where there is one."""
+    values = _of_trace(one, name, trace)
+    if values is None:
+        return []
+    mates, title = mates_of(one.source.data, name), f"{title_of(values)}{what}"
     branches = labels_of(values, "branch") if "branch" in values.dims else [""]
     texts = [_short(value) for value in np.atleast_1d(values.values).tolist()]
+    ends = [_of_trace(one, mates[end], trace) for end in ("low", "high") if end in mates]
+    for at, pair in enumerate(zip(*(np.atleast_1d(end.values).tolist() for end in ends), strict=True)):
+        texts[at] += f" [{', '.join(map(_short, pair))}]" if texts[at] and all(map(_short, pair)) else ""
     head = f"{one.source.name}: {title}"
     pairs = zip(branches, texts, strict=True)
     return [[f"{head}, {branch}" if len(branches) > 1 else head, text] for branch, text in pairs if text]
+
+
+def _of_trace(one: Sorted, name: str, trace: str) -> Any:
+    """What a variable holds of a trace; of all traces alike, if it does not tell them apart."""
+    own = dict(each_trace(one.source, one.source.data[name]))
+    return own.get(trace, own.get(None))
 
 
 def _short(value: Any) -> str:

@@ -16,9 +16,9 @@ from typing import Any
 import xarray as xr
 
 from dit_lens.report.axes import REPEATS, labels_of
-from dit_lens.report.sources import Source
+from dit_lens.report.sources import ALL_TRACES, Source
 
-__all__ = ["Sorted", "each_trace", "mates_of", "sort_variables", "title_of", "units_of"]
+__all__ = ["Sorted", "each_trace", "mates_of", "only_trace", "sort_variables", "title_of", "units_of"]
 
 _CENTRES = ("_mean", "_pooled", "")
 _CONTROL = "control_"
@@ -118,10 +118,28 @@ def each_trace(source: Source, values: xr.DataArray) -> Iterator[tuple[str | Non
         yield str(trace), values.isel(trace=at, drop=True)
 
 
+def only_trace(source: Source, values: xr.DataArray) -> str:
+    """Whose a variable without the dimension ``trace`` is: what it names, the one trace of its result, or all traces.
+
+    Examples
+    --------
+    >>> only_trace(Source("mine", xr.Dataset(), {"a": ""}), xr.DataArray(1.0))
+    'a'
+    >>> only_trace(Source("mine", xr.Dataset(), {"a": "", "b": ""}), xr.DataArray(1.0))
+    'all traces'
+    """
+    named = values.attrs.get("trace")
+    if isinstance(named, str) and named in source.traces:
+        return named
+    return next(iter(source.traces)) if len(source.traces) == 1 else ALL_TRACES
+
+
 def _kind(data: xr.Dataset, name: str) -> str:
     """A list of ``Sorted``, the reason for none, or nothing to say."""
     values: Any = data[name]
     dims = set(values.dims)
+    if not values.size:
+        return "nothing in it"
     if dims >= _PICTURE and values.dtype.kind == "u":
         return "films" if "step" in dims else "frames"
     if values.dtype.kind not in "fiub":
@@ -150,4 +168,5 @@ def _is_mate(data: xr.Dataset, name: str) -> bool:
     centres = [f"{stem}{end}" for stem, end in product(stems, _CENTRES)]
     if name.startswith(_CONTROL):
         centres.append(name.removeprefix(_CONTROL))
-    return any(centre in data and name in mates_of(data, centre).values() for centre in centres)
+    drawn = [centre for centre in centres if centre in data and not _is_map(data[centre])]
+    return any(name in mates_of(data, centre).values() for centre in drawn)

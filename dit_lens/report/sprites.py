@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from dit_lens.report.quantise import Blobs
 
-__all__ = ["as_images", "smaller"]
+__all__ = ["as_images", "notes_on_size", "smaller"]
 
 _LOSSLESS_BYTES = 1_000_000  # a sheet that takes more is written again with losses
 _QUALITY = 85
@@ -54,6 +54,32 @@ def as_images(
         tiles = [smaller(picture, side) for picture in pictures]
         images, data, exact = _sheet(tiles)
     return {"blob": blobs.add(data), **images}, exact
+
+
+def notes_on_size(sizes: Mapping[str, tuple[Picture, Mapping[str, Any]]]) -> list[str]:
+    """Say which pictures are shown smaller than they are.
+
+    Parameters
+    ----------
+    sizes : mapping
+        By what is shown: one of its pictures, and its sheet.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> notes_on_size({"Frames of a": (np.zeros((480, 832, 3), np.uint8), {"width": 256, "height": 148})})
+    ['Frames of a are shown at 256 x 148 of 832 x 480 pixels.']
+    """
+    found: dict[str, list[str]] = {}
+    for name, (picture, images) in sizes.items():
+        height, width = picture.shape[:2]
+        if images["width"] < width:
+            words = f"{images['width']} x {images['height']} of {width} x {height} pixels"
+            found.setdefault(words, []).append(name)
+    return [f"{'; '.join(names)} are shown at {words}." for words, names in found.items()]
 
 
 def _sheet(pictures: Sequence[Picture]) -> tuple[dict[str, Any], bytes, bool]:

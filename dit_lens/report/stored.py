@@ -1,7 +1,8 @@
 """The store behind results: their manifests, and the last frames of their runs.
 
 A result names its traces and the hashes of their manifests; a store is taken for theirs only if it has them. Frames are
-read where they lie, as the decoded video of the trace; only if there is none, the last clean latent is decoded.
+read where they lie, as the decoded video of the trace; only if there is none, the last clean latent that was captured
+is decoded. The noisy latent is never: what it decodes to is no frame of the video.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ import numpy.typing as npt
 from dit_lens.errors import DitLensError
 from dit_lens.probing.provenance import manifest_digest
 from dit_lens.report.errors import ForeignStore
+from dit_lens.report.frames import Frames, Pictures
+from dit_lens.report.places import without_folders
 from dit_lens.video_frames import last_video_frames
 from dit_lens_stores import Trace, open_store
 
 __all__ = ["Stored", "latent_frames", "open_traces"]
 
-_LATENTS = ("x0.guided.raw", "x0.raw", "latent.raw")
+_LATENTS = ("x0.guided.raw", "x0.raw")
 _SHOWN, _REASON = 4, 200
-Pictures = npt.NDArray[np.uint8]
 
 
 @dataclass
@@ -45,32 +47,32 @@ class Stored:
     notes: list[str] = field(default_factory=list)
     _decoders: dict[tuple[str, str | None], Any] = field(default_factory=dict)
 
-    def recorded(self, trace_id: str) -> Pictures | None:
+    def recorded(self, trace_id: str) -> Frames | None:
         """One picture for each latent frame of the video that was recorded; None if there is none."""
         trace = self.traces.get(trace_id)
         if trace is None or "video" not in trace:
             return None
         video = trace["video"].transpose("video_frame", "video_y", "video_x", "rgb")
         places = _places(trace, video.sizes["video_frame"])
-        return None if places is None else np.asarray(video.isel(video_frame=places).values)
+        if places is None:
+            return None
+        return Frames(np.asarray(video.isel(video_frame=places).values), list(range(len(places))), "final video")
 
-    def decoded(self, trace_id: str) -> Pictures | None:
+    def decoded(self, trace_id: str) -> Frames | None:
         """One picture for each latent frame, decoded from the last clean latent; None, and a note, if it cannot be."""
         trace = self.traces.get(trace_id)
         if trace is None or not self.decode:
             return None
         try:
-            video = self._decoded(trace)
+            return self._decoded(trace)
         except (DitLensError, OSError, RuntimeError) as error:  # the last is what torch raises for other shapes
-            reason = " ".join(str(error).split()).partition(", allowed")[0][:_REASON]
+            reason = without_folders(" ".join(str(error).split()).partition(", allowed")[0])[:_REASON]
             self.notes.append(
                 f"No frames of {trace_id}: {reason}. Trace with a video, or put the model where the manifest names it."
             )
             return None
-        places = None if video is None else _places(trace, len(video))
-        return None if video is None or places is None else video[places]
 
-    def _decoded(self, trace: Trace) -> Pictures | None:
+    def _decoded(self, trace: Trace) -> Frames | None:
         """The clean latent of the last step that holds one, through the model's autoencoder."""
         import torch
 
@@ -78,13 +80,21 @@ class Stored:
         if name is None:
             return None
         latent = trace[name]
-        latent = latent.isel(branch=0) if "branch" in latent.dims else latent
+        what = name.removesuffix(".raw")
+        if "branch" in latent.dims:
+            latent = latent.isel(branch=0)
+            what = f"{what} of branch {latent['branch'].item()}"
         last = latent.isel(step=-1).transpose("latent_channel", "frame", "h", "w")
         if last["frame"].values.tolist() != list(range(latent_frames(trace.manifest))):
             return None
         decoder = self._decoder(trace.manifest)
-        self.notes.append(f"Frames of {trace.id} are decoded from {name} of step {int(last['step'])}.")
-        return np.asarray(decoder.decode(torch.from_numpy(np.array(last.values, dtype=np.float32))))
+        what = f"{what} of step {int(last['step'])}"
+        video: Pictures = np.asarray(decoder.decode(torch.from_numpy(np.array(last.values, dtype=np.float32))))
+        places = _places(trace, len(video))
+        if places is None:
+            return None
+        self.notes.append(f"Frames of {trace.id} are decoded from {what}.")
+        return Frames(video[places], list(range(len(places))), f"{what}, decoded")
 
     def _decoder(self, manifest: Mapping[str, Any]) -> Any:
         from dit_lens.decoder import load_decoder

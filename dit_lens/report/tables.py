@@ -30,6 +30,19 @@ _PAGES, _LINES = 256, 24
 _DIVERGING = 0.1  # of the largest value: smaller negative ones are noise around zero
 _PAIRS = {"step", "layer", "step_b", "layer_b"}
 _DIGITS = 9
+_ENDS = {"low": "lower end of the interval", "high": "upper end of the interval"}
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Which dimensions go where; ``rows`` is empty for a curve, whose lines are its pages."""
+
+    rows: str
+    columns: str
+    pages: tuple[str, ...]
+
+
+_Entry = tuple[dict[str, Any], xr.DataArray, _Layout]
 
 
 @dataclass
@@ -64,26 +77,53 @@ def build_tables(found: Sorted, blobs: Blobs) -> Tables:
     """
     made = Tables()
     for name in found.tables:
-        matrices, curves = [], []
-        for trace, values in _cuts(found.source, name):
-            for one in _cut_pairs(values):
-                place = _layout(one)
-                if isinstance(place, str):
-                    found.left[name] = place
-                elif place.rows:
-                    matrices.append((_matrix(found.source, name, trace, one, place), one, place))
-                else:
-                    curves.append(_curve(found.source, name, trace, one, place))
-        drawn = [entry for entry in matrices if np.isfinite(entry[1].values).any()]
-        lined = [curve for curve in curves if curve["lines"]]
-        made.curves += lined
-        if (everywhere := _everywhere(drawn)) is not None:
-            found.left[name] = f"{everywhere:.4g} everywhere"
-        else:
-            made.matrices += _packed(drawn, blobs)
-        if not (drawn or lined):
-            found.left.setdefault(name, "nothing in it")
+        _add(found, name, made, blobs)
     return made
+
+
+def _add(found: Sorted, name: str, made: Tables, blobs: Blobs) -> None:
+    """Make what one variable becomes, or say why it becomes nothing."""
+    matrices, curves, refused = _built(found, name, "")
+    for mate, words in _mates_in_words(found, name) if matrices else ():
+        more = _built(found, mate, words)
+        matrices, curves = matrices + more[0], curves + more[1]
+    drawn = [entry for entry in matrices if np.isfinite(entry[1].values).any()]
+    lined = [curve for curve in curves if curve["lines"]]
+    made.curves += lined
+    if (everywhere := _everywhere(drawn)) is not None:
+        found.left[name] = f"{everywhere:.4g} everywhere"
+    else:
+        made.matrices += _packed(drawn, blobs)
+    if not (drawn or lined or refused):
+        found.left.setdefault(name, "nothing in it")
+
+
+def _built(found: Sorted, variable: str, words: str) -> tuple[list[_Entry], list[dict[str, Any]], bool]:
+    """Matrices, curves, and whether a cut has too many pages; ``words`` say what it is to another."""
+    matrices: list[_Entry] = []
+    curves, refused = [], False
+    for trace, values in _cuts(found.source, variable):
+        named = values.assign_attrs(long_name=", ".join(filter(None, (title_of(values), words))))
+        for cut, one in _cut_pairs(named):
+            place = _layout(one)
+            if isinstance(place, str):
+                found.left[f"{variable} {cut}".rstrip()], refused = place, True
+            elif place.rows:
+                matrices.append((_matrix(found.source, variable, trace, one, place), one, place))
+            else:
+                curves.append(_curve(found.source, variable, trace, one, place))
+    return matrices, curves, refused
+
+
+def _mates_in_words(found: Sorted, name: str) -> list[tuple[str, str]]:
+    """The ends of the interval of a matrix, its control and the ends of that: matrices of their own."""
+    data, mates = found.source.data, mates_of(found.source.data, name)
+    ends = [(mates[end], _ENDS[end]) for end in _ENDS if end in mates]
+    if "control" not in mates:
+        return ends
+    of_control = mates_of(data, mates["control"])
+    of_control_ends = [(of_control[end], f"control, {_ENDS[end]}") for end in _ENDS if end in of_control]
+    return [*ends, (mates["control"], "control"), *of_control_ends]
 
 
 def number_words(found: Sorted) -> Words:
@@ -95,23 +135,26 @@ def number_words(found: Sorted) -> Words:
     >>> number_words(sort_variables(Source("mine", xr.Dataset({"calls": ("question", [2, 4])}), {})))
     [['calls, mean over 2 questions', '3']]
     """
-    means = [_mean(found.source.data[name]) for name in found.numbers]
-    return [[title_of(one), f"{float(one):.4g}"] for one in means if np.isfinite(float(one))]
+    data, lines = found.source.data, []
+    for name in found.numbers:
+        lines.append(_number(data, name, ""))
+        if control := mates_of(data, name).get("control"):
+            lines.append(_number(data, control, "control: "))
+    return [line for line in lines if line[1]]
 
 
-def _everywhere(made: Sequence[tuple[dict[str, Any], xr.DataArray, _Layout]]) -> float | None:
+def _number(data: xr.Dataset, name: str, head: str) -> list[str]:
+    """One line, with the interval where there is one; without a number nothing stands in it."""
+    mean, mates = _mean(data[name]), mates_of(data, name)
+    ends = [float(_mean(data[mates[end]])) for end in _ENDS if end in mates]
+    interval = f" [{', '.join(f'{end:.4g}' for end in ends)}]" if ends and np.isfinite(ends).all() else ""
+    return [f"{head}{title_of(mean)}", f"{float(mean):.4g}{interval}" if np.isfinite(float(mean)) else ""]
+
+
+def _everywhere(made: Sequence[_Entry]) -> float | None:
     """The one value of all matrices, if there is but one."""
     values = np.unique(np.concatenate([one.values[np.isfinite(one.values)] for _, one, _ in made] or [np.zeros(0)]))
     return float(values[0]) if len(values) == 1 else None
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """Which dimensions go where; ``rows`` is empty for a curve, whose lines are its pages."""
-
-    rows: str
-    columns: str
-    pages: tuple[str, ...]
 
 
 def _cuts(source: Source, name: str) -> Iterator[tuple[str | None, xr.DataArray]]:
@@ -130,16 +173,16 @@ def _mean(values: xr.DataArray) -> xr.DataArray:
     return values.mean(repeats, keep_attrs=True).assign_attrs(long_name=title)
 
 
-def _cut_pairs(values: xr.DataArray) -> list[xr.DataArray]:
-    """Both cuts of a comparison of all with all; anything else as it is."""
+def _cut_pairs(values: xr.DataArray) -> list[tuple[str, xr.DataArray]]:
+    """Both cuts of a comparison of all with all, in words; anything else as it is."""
     if not set(values.dims) >= _PAIRS:
-        return [_squeezed(values)]
+        return [("", _squeezed(values))]
     cuts = []
     for fixed, free in (("step", "layer"), ("layer", "step")):
         same = xr.DataArray(np.arange(values.sizes[fixed]), dims=fixed)
         cut = values.isel({f"{fixed}_b": same}).drop_vars(f"{fixed}_b", errors="ignore")
-        words = f"{title_of(values)}: {free} by {free} at each {fixed}"
-        cuts.append(_squeezed(cut.assign_attrs(long_name=words)))
+        words = f"{free} by {free} at each {fixed}"
+        cuts.append((words, _squeezed(cut.assign_attrs(long_name=f"{title_of(values)}: {words}"))))
     return cuts
 
 
@@ -212,7 +255,7 @@ def _combined(texts: Sequence[Sequence[str]]) -> list[str]:
     return combined
 
 
-def _packed(made: Sequence[tuple[dict[str, Any], xr.DataArray, _Layout]], blobs: Blobs) -> list[dict[str, Any]]:
+def _packed(made: Sequence[_Entry], blobs: Blobs) -> list[dict[str, Any]]:
     """All matrices of one variable have one colour scale."""
     known = [values.values[np.isfinite(values.values)] for _, values, _ in made]
     low, high = (min(map(np.min, known)), max(map(np.max, known))) if known else (0.0, 0.0)

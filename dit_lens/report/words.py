@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
+from dit_lens.report.places import without_folders
 from dit_lens.report.sources import Source
 
 __all__ = ["Words", "manifest_words", "result_words"]
@@ -68,7 +69,7 @@ def result_words(source: Source) -> Words:
     """
     attrs = source.data.attrs
     probe = " ".join(str(attrs[name]) for name in ("probe", "probe_version") if name in attrs)
-    rest = [(label, _text(attrs.get(name))) for name, label in _OF_RESULT.items()]
+    rest = [(label, _text(without_folders(attrs.get(name)))) for name, label in _OF_RESULT.items()]
     lines = [("Probe", probe), ("Traces", ", ".join(source.traces)), *rest]
     return [[label, text] for label, text in lines if text]
 

@@ -78,7 +78,9 @@ def write_report(
 def write_bundle(
     results: Sequence[Given] | Given, folder: str | Path, *, store: str | Path | None = None, decode: bool = True
 ) -> Report:
-    """Write a page with all of its data in files beside it: nothing is dropped, and it needs a server.
+    """Write a page with its data in files beside it: every number is kept, and it needs a server.
+
+    Pictures are for looking: they are made smaller as on a page in one file.
 
     Parameters
     ----------

@@ -35,6 +35,7 @@ BAD = {
     "a folder that is missing": ("s-energy.zarr -o deep/r.html", "got a folder that is not there"),
     "a file for the folder": ("s-energy.zarr -o notes.txt/r.html", "got a folder that is not there"),
     "two places": ("s-energy.zarr -o r.html --bundle r", "a report has one place; got both"),
+    "a cap for a bundle": ("s-energy.zarr --bundle r --cap 10MB", "a bundle has no cap; got --bundle and --cap 10MB"),
     "a bundle over a store": ("s-energy.zarr --bundle s.zarr", "got something that is no bundle"),
     "a bundle over a file": ("s-energy.zarr --bundle notes.txt", "got something that is no bundle"),
     "a bundle nowhere": ("s-energy.zarr --bundle deep/r", "got a folder that is not there"),

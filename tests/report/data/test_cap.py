@@ -116,8 +116,22 @@ def test_a_result_of_14b_size_fits_a_mail(tmp_path, read_array):
     assert 25 * MB < size <= 30 * MB
 
 
+def test_the_switch_of_every_trace_is_kept():
+    """Traces that disagree have their experts along (trace, step)."""
+    experts = np.array([["one"] * switch + ["two"] * (40 - switch) for switch in (9, 10, 31)], dtype=object)
+    coords = {"trace": list("abc"), "step": range(40), "expert": (("trace", "step"), experts)}
+    noise = np.random.default_rng(0).normal(size=(3, 40, 24, 24))
+    data = xr.Dataset({"map": (("trace", "step", "y", "x"), noise)}, coords, {"traces": list("abc")})
+    whole = len(make_report([data]).html)
+    for cap in (whole - 120_000, whole - 140_000):
+        axis = make_report([data], cap=cap).payload["maps"][0]["axes"][1]
+        assert axis["kept"] < 40
+        assert {0, 9, 10, 31, 39} <= set(axis["values"])
+
+
 def test_places_are_spread_with_both_ends_and_the_switch():
     assert spread(50, 10, [SWITCH])[0] == 0
     assert spread(50, 10, [SWITCH])[-1] == 49
     assert SWITCH in spread(50, 10, [SWITCH])
     assert len(spread(50, 10, [SWITCH])) == 10
+    assert spread(50, 5, [9, 10, 31]) == [0, 9, 10, 31, 49]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from contextlib import redirect_stderr
 
 import numpy as np
@@ -32,7 +33,7 @@ def test_frames_are_those_of_the_recorded_video(folder):
         row, column = divmod(at, images["columns"])
         height, width = images["height"], images["width"]
         assert np.array_equal(sheet[row * height :, column * width :][:height, :width], video[place])
-    assert images["count"] == count
+    assert (images["count"], images["labels"], images["words"]) == (count, list(range(count)), "final video")
     assert [step["sigma"] for step in run["steps"]] == pytest.approx(trace.manifest["sigmas"])
     assert ["Seed", str(trace.manifest["seed"])] in run["words"]
 
@@ -46,6 +47,8 @@ def test_the_same_results_make_the_same_bytes(folder, tmp_path):
     assert pages[0] == pages[1]
     assert b"dit-lens report energy.zarr --store s.zarr -o report.html" in pages[0]
     assert str(folder).encode() not in pages[0]
+    unsaved = make_report([folder / "energy.zarr", xr.Dataset(attrs={"probe": "mine"})])
+    assert unsaved.payload["command"] == ""
 
 
 def test_a_store_that_is_not_theirs_is_refused(folder, tmp_path):
@@ -72,16 +75,16 @@ def test_results_of_different_runs_do_not_share_a_page(folder):
         make_report([one, again])
 
 
-def latents(path, model):
-    """A store with one clean latent of noise, and no video."""
+def latents(path, model, name="x0.guided.raw"):
+    """A store with one latent of noise, and no video."""
     shape = {"step": (0, 1), "latent_channel": range(16), "frame": range(2), "h": range(8), "w": range(8)}
-    spec = ArraySpec("x0.guided.raw", tuple(shape), {dim: tuple(labels) for dim, labels in shape.items()}, ("step",))
+    spec = ArraySpec(name, tuple(shape), {dim: tuple(labels) for dim, labels in shape.items()}, ("step",))
     store = create_store(path)
     manifest = {"model": model, "tokens": [2, 8, 8], "steps": 2, "experts": ["transformer", "transformer_2"]}
     writer = store.begin("a", [spec], [], manifest)
     noise = np.random.default_rng(0).normal(size=(2, 16, 2, 8, 8)).astype(np.float32)
     for step in (0, 1):
-        writer.write("x0.guided.raw", {"step": step}, noise[step])
+        writer.write(name, {"step": step}, noise[step])
     writer.finish()
     return path, noise
 
@@ -100,10 +103,18 @@ def test_without_a_video_the_last_clean_latent_is_decoded(tmp_path):
     sheet = np.asarray(Image.open(io.BytesIO(report.blobs[images["blob"]])).convert("RGB"))
     video = load_decoder("tiny-wan").decode(torch.from_numpy(noise[1]))
     assert np.array_equal(sheet[: images["height"], : images["width"]], video[0])
-    assert "Frames of a are decoded from x0.guided.raw of step 1." in report.payload["notes"]
+    assert "Frames of a are decoded from x0.guided of step 1." in report.payload["notes"]
+    assert (images["words"], images["labels"]) == ("x0.guided of step 1, decoded", [0, 1])
     without = make_report([RESULT], store=path, decode=False)
     assert without.payload["runs"][0]["frames"] is None
     assert any("There are no frames of a" in note for note in without.payload["notes"])
+
+
+def test_the_noisy_latent_is_not_shown_as_a_frame(tmp_path):
+    path, _ = latents(tmp_path / "s.zarr", "tiny-wan", "latent.raw")
+    report = make_report([RESULT], store=path)
+    assert report.payload["runs"][0]["frames"] is None
+    assert any("There are no frames of a" in note for note in report.payload["notes"])
 
 
 def test_a_decoder_that_cannot_be_had_leaves_a_page_without_frames(tmp_path):
@@ -114,6 +125,20 @@ def test_a_decoder_that_cannot_be_had_leaves_a_page_without_frames(tmp_path):
     (note,) = [note for note in report.payload["notes"] if note.startswith("No frames of a: ")]
     assert "no-such-model" in note
     assert note.endswith("put the model where the manifest names it.")
+
+
+def test_a_page_states_no_folder_of_the_machine(tmp_path):
+    """Neither that of a parameter, nor of a model that is not there."""
+    folder = tmp_path / "my models"
+    path, _ = latents(tmp_path / "s.zarr", str(folder / "wan"))
+    params = json.dumps({"trajectory.model": str(folder / "wan"), "side": 96})
+    result = RESULT.assign_attrs(params=params, captures=[f"from {tmp_path}/other.zarr"])
+    with redirect_stderr(io.StringIO()):
+        report = write_report([result], tmp_path / "report.html", store=path)
+    assert ["Parameters", '{"trajectory.model": "wan", "side": 96}'] in report.payload["results"][0]["words"]
+    assert ["Captures", "from other.zarr"] in report.payload["results"][0]["words"]
+    assert any(note.startswith("No frames of a: ") for note in report.payload["notes"])
+    assert str(tmp_path) not in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_edits_stand_where_they_were_made():

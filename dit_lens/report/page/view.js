@@ -10,8 +10,8 @@ export const PLACES = ["branch", "step", "layer", "frame"];
 const start = (dim, values) => values[dim === "branch" ? 0 : Math.floor(values.length / 2)];
 
 /* The axes that the controls move along: those of the map, or those of the pictures where there is no map. */
-function axesOf(payload, trace, name) {
-  const map = mapOf(payload, trace, name);
+function axesOf(payload, trace, id) {
+  const map = mapOf(payload, trace, id);
   if (map) return Object.fromEntries(map.axes.map((axis) => [axis.dim, axis.values]));
   const film = payload.films.find((one) => one.trace === trace);
   const run = payload.runs.find((one) => one.trace === trace);
@@ -28,8 +28,9 @@ function axesOf(payload, trace, name) {
   };
 }
 
-export function mapOf(payload, trace, name) {
-  return payload.maps.find((map) => map.trace === trace && map.name === name) ?? null;
+/* A map by its id, which the maps of one variable share over all traces: two results may have maps of one name. */
+export function mapOf(payload, trace, id) {
+  return payload.maps.find((map) => map.trace === trace && map.id === id) ?? null;
 }
 
 export class View {
@@ -48,8 +49,8 @@ export class View {
     const traces = runs.map((run) => run.trace);
     const trace = traces.includes(wanted.trace) ? wanted.trace : (traces[0] ?? null);
     const other = traces.includes(wanted.with) && wanted.with !== trace ? wanted.with : null;
-    const names = maps.filter((map) => map.trace === trace).map((map) => map.name);
-    const map = names.includes(wanted.map) ? wanted.map : (names[0] ?? null);
+    const known = maps.filter((map) => map.trace === trace).map((map) => map.id);
+    const map = known.includes(wanted.map) ? wanted.map : (known[0] ?? null);
     const axes = axesOf(this.payload, trace, map);
     const places = Object.fromEntries(
       [...PLACES, "y", "x"].map((dim) => [dim, nearest(axes[dim], wanted[dim], start(dim, axes[dim]))]),

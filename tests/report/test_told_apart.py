@@ -16,6 +16,11 @@ from .conftest import Open
 from .payloads import Blobs, Subject, map_of
 from .test_page import number_in, readout
 
+PIXEL = """(colour) => {
+  const context = document.querySelector(".panel canvas.picture").getContext("2d");
+  return colour.every((value, at) => context.getImageData(4, 4, 1, 1).data[at] === value);
+}"""
+
 
 @pytest.fixture
 def show(open_page: Open, made: Subject, tmp_path: Path):
@@ -46,3 +51,44 @@ def test_two_results_with_one_name_are_two_maps(show, made: Subject) -> None:
     chooser.select_option("Energy – energy (b)/energy")
     expect(readout(page).locator(".values b")).to_have_text(re.compile(r"^5\.0+$"))
     expect(page).to_have_url(re.compile(r"map=energy\+%28b%29%2Fenergy"))
+
+
+@pytest.fixture
+def of_frames(show, made: Subject):
+    """The page of which the first run has pictures of frames 1 and 3 alone: a red one and a blue one."""
+
+    def shown(view: str, **parts: Any) -> Page:
+        blobs, colours = Blobs(list(made.blobs)), ((200, 0, 0), (0, 0, 200))
+        images = blobs.images([np.full((16, 16, 3), colour, np.uint8) for colour in colours])
+        first = {**made.payload["runs"][0], "frames": {**images, **parts}}
+        return show(view, blobs.held, runs=[first, *made.payload["runs"][1:]])
+
+    return shown
+
+
+def test_a_frame_is_found_by_its_label(of_frames) -> None:
+    page = of_frames("#trace=maze-0&frame=3&picture=final", labels=[1, 3])
+    caption, picture = page.locator(".panel figcaption").first, page.locator(".panel canvas.picture").first
+    expect(caption).to_have_text("final video, frame 3")
+    for key, frame, colour in (("", 3, [0, 0, 200]), ("Shift+ArrowLeft", 2, None), ("Shift+ArrowLeft", 1, [200, 0, 0])):
+        if key:
+            page.keyboard.press(key)
+        if colour is None:
+            expect(caption).to_have_text(f"final video: there is no picture of frame {frame}")
+            expect(picture).to_be_hidden()
+            continue
+        expect(caption).to_have_text(f"final video, frame {frame}")
+        page.wait_for_function(PIXEL, arg=colour)
+
+
+def test_without_labels_frames_count_from_0(of_frames) -> None:
+    page = of_frames("#trace=maze-0&frame=1&picture=final")
+    expect(page.locator(".panel figcaption").first).to_have_text("final video, frame 1")
+
+
+def test_pictures_that_are_not_the_final_video_are_not_called_so(of_frames) -> None:
+    page = of_frames("#trace=maze-0&frame=3&picture=final", labels=[1, 3], words="x0.guided of step 4, decoded")
+    expect(page.locator(".panel figcaption").first).to_have_text("x0.guided of step 4, decoded, frame 3")
+    choices = page.get_by_label("picture", exact=True).locator("option").all_inner_texts()
+    assert choices[0] == "x0.guided of step 4, decoded"
+    assert "final video" not in choices

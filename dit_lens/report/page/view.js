@@ -2,7 +2,7 @@
    slider, a key, the address bar) passes through `settle`, which keeps only what the payload has. */
 
 import { nearest } from "./axes.js";
-import { pictures } from "./pictures.js";
+import { framesOf, pictures } from "./pictures.js";
 
 export const PLACES = ["branch", "step", "layer", "frame"];
 
@@ -15,14 +15,13 @@ function axesOf(payload, trace, id) {
   if (map) return Object.fromEntries(map.axes.map((axis) => [axis.dim, axis.values]));
   const film = payload.films.find((one) => one.trace === trace);
   const run = payload.runs.find((one) => one.trace === trace);
-  const frames = Array.from({ length: run?.frames?.count ?? 0 }, (_, at) => at);
   const steps = film?.steps ?? run?.steps.map((known) => known.step) ?? [];
   const filled = (values) => (values?.length ? values : [null]);
   return {
     branch: [film?.branch ?? null],
     step: filled(steps),
     layer: [null],
-    frame: filled(film?.frames ?? frames),
+    frame: filled(film?.frames ?? framesOf(run)),
     y: [null],
     x: [null],
   };

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from dit_lens.report.page import render
 
 from .conftest import Open
 from .payloads import Subject
+from .test_hostile_strings import served
 from .test_page import frames_drawn, number_in, readout
 
 
@@ -60,3 +62,51 @@ def test_no_difference_to_what_is_damaged(damaged, made: Subject) -> None:
     expect(page.locator(".panel h3").nth(2)).to_have_text("short − maze-0")
     frames_drawn(page)
     expect(heat).to_be_hidden()
+
+
+def test_what_is_lost_is_said_once_and_no_longer_than_it_is_so(damaged, made: Subject) -> None:
+    block = map_block(made, "maze-1")
+    page, words = damaged(block, "#trace=maze-1"), f"This page is damaged: block {block} cannot be unpacked."
+    alert, traces = page.get_by_role("alert"), page.get_by_label("trace", exact=True)
+    expect(alert).to_have_text([words])
+    for trace in ("maze-0", "maze-1", "short", "maze-1"):
+        traces.select_option(trace)
+        expect(alert).to_have_text([words] if trace == "maze-1" else [])
+
+
+def test_a_lost_picture_is_said_where_it_would_be(damaged, made: Subject) -> None:
+    block = made.payload["runs"][0]["frames"]["blob"]
+    page = damaged(block, "#trace=maze-0&picture=final&frame=2")
+    caption, picture = page.locator(".panel figcaption").first, page.locator(".panel canvas.picture").first
+    for key in ("", "ArrowRight"):
+        if key:
+            page.keyboard.press(key)
+        expect(caption).to_have_text(f"This page is damaged: block {block} is no picture.")
+        expect(picture).to_be_hidden()
+    expect(page.locator(".panel canvas.heat").first).to_have_css("opacity", "1")
+    page.get_by_label("trace", exact=True).select_option("maze-1")
+    expect(caption).to_have_text("final video, frame 2")
+    expect(picture).to_be_visible()
+
+
+def test_a_file_of_a_bundle_that_came_back_is_read(open_page: Open, made: Subject, tmp_path: Path) -> None:
+    files = [f"{at}.bin" for at in range(len(made.blobs))]
+    for name, blob in zip(files, made.blobs, strict=True):
+        (tmp_path / name).write_bytes(blob)
+    (tmp_path / "index.html").write_text(render(made.payload, made.blobs, files=files), encoding="utf-8")
+    lost = tmp_path / files[map_block(made, "maze-1")]
+    lost.unlink()
+    with served(tmp_path) as address:
+        opened = open_page(tmp_path / "index.html")
+        opened.address = f"{address}/index.html"
+        page = opened.go("#trace=maze-1")
+        expect(page.get_by_role("alert")).to_have_text([f"This page has lost a file: {lost.name} (404)."])
+        lost.write_bytes(made.blobs[map_block(made, "maze-1")])
+        for trace in ("maze-0", "maze-1"):
+            page.get_by_label("trace", exact=True).select_option(trace)
+        expect(page.get_by_role("alert")).to_have_count(0)
+        expect(readout(page).locator(".values b")).to_have_text([re.compile(r"\d")])
+        page.locator("figure.film .ruled").first.wait_for()
+    opened.asked.clear()
+    assert all("404" in words for words in opened.said)
+    opened.said.clear()  # the browser's own words on the file that was not there

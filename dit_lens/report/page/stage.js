@@ -14,14 +14,28 @@ async function paintPicture(view, source, panel, trace) {
   panel.caption.textContent = words;
   panel.picture.hidden = images === null;
   showThrough(panel, view.now);
-  if (images === null) return;
   const wanted = (panel.wanted = (panel.wanted ?? 0) + 1);
-  const sheet = await source.sheet(images);
-  if (wanted !== panel.wanted) return;
+  if (images === null) return;
+  try {
+    const sheet = await source.sheet(images);
+    if (wanted === panel.wanted) drawPicture(panel, sheet, images, which);
+  } catch (error) {
+    if (wanted === panel.wanted) losePicture(panel, error, view.now);
+  }
+}
+
+function drawPicture(panel, sheet, images, which) {
   if (panel.picture.width !== images.width) panel.picture.width = images.width;
   if (panel.picture.height !== images.height) panel.picture.height = images.height;
   panel.picture.classList.toggle("smooth", images.width >= SMOOTH);
   sheet.paint(panel.picture.getContext("2d"), which, 0, 0);
+}
+
+/* The picture of another place must not stay, and the reader is told why there is none. */
+function losePicture(panel, error, now) {
+  panel.caption.textContent = error.message;
+  panel.picture.hidden = true;
+  showThrough(panel, now);
 }
 
 /* With nothing under it the heat map is opaque: hatching that shows through would look like missing values. */

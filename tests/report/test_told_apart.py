@@ -13,8 +13,8 @@ from playwright.sync_api import Page, expect
 from dit_lens.report.page import render
 
 from .conftest import Open
-from .payloads import Blobs, Subject, map_of
-from .test_page import number_in, readout
+from .payloads import LAYERS, Blobs, Subject, map_of, steps_of
+from .test_page import frames_drawn, number_in, percent_of, point, readout
 
 PIXEL = """(colour) => {
   const context = document.querySelector(".panel canvas.picture").getContext("2d");
@@ -92,3 +92,78 @@ def test_pictures_that_are_not_the_final_video_are_not_called_so(of_frames) -> N
     choices = page.get_by_label("picture", exact=True).locator("option").all_inner_texts()
     assert choices[0] == "x0.guided of step 4, decoded"
     assert "final video" not in choices
+
+
+SHORT = 6
+
+
+@pytest.fixture
+def other_schedule(show, made: Subject):
+    """A matrix and a curve over 6 steps of no trace, beside traces of 20: of their steps only the first has one sigma."""
+
+    def shown(view: str) -> Page:
+        blobs, steps = Blobs(list(made.blobs)), list(range(SHORT))
+        known = {"sigmas": [one["sigma"] for one in steps_of(SHORT)], "experts": [""] * SHORT}
+        axis = {"dim": "step", "values": steps, "labels": None, **known}
+        matrix = made.payload["matrices"][2] | {"trace": None, "rows": axis, "row_sets": {"step": steps}}
+        matrix["data"] = blobs.array(np.arange(SHORT * LAYERS, dtype=float).reshape(1, SHORT, LAYERS))
+        curve = made.payload["curves"][0] | {"trace": None, "x": axis}
+        curve["lines"] = [{"label": "noise", "y": [float(step) for step in steps], "low": None, "high": None}]
+        return show(view, blobs.held, matrices=[matrix], curves=[curve])
+
+    return shown
+
+
+def test_a_step_of_another_schedule_is_not_the_step_of_the_stage(other_schedule) -> None:
+    page = other_schedule("#trace=maze-0&step=9&layer=0")
+    figure = page.locator("figure.matrix")
+    box, reading = figure.get_by_role("application"), figure.locator(".readout")
+    box.scroll_into_view_if_needed()
+    point(box, 3, 6, SHORT, LAYERS)
+    expect(reading).to_contain_text(f"step 3 (σ {steps_of(SHORT)[3]['sigma']:.3f})")
+    expect(reading).to_contain_text("the schedules differ: step 3 of maze-0 has another σ")
+    box.focus()
+    page.keyboard.press("Enter")
+    expect(readout(page)).to_contain_text("step 9 (")
+    expect(readout(page)).to_contain_text("layer 6 ·")
+    point(box, 0, 2, SHORT, LAYERS)
+    expect(reading).not_to_contain_text("schedules")
+    page.keyboard.press("Enter")
+    expect(readout(page)).to_contain_text("step 0 (σ 1.000")
+    expect(readout(page)).to_contain_text("layer 2 ·")
+
+
+def test_the_stage_is_not_marked_at_a_step_of_another_schedule(other_schedule) -> None:
+    page = other_schedule("#trace=maze-0&step=3&layer=4")
+    mark, line = page.locator("figure.matrix .mark"), page.locator("figure.curve line.here")
+    assert mark.evaluate("(mark) => mark.style.height") == "100%"  # the column of the layer, and no row
+    expect(line).to_have_attribute("visibility", "hidden")
+    for _ in range(3):
+        page.keyboard.press("ArrowLeft")
+    expect(line).to_have_attribute("visibility", "visible")
+    assert percent_of(page, mark, "height") == pytest.approx(100 / SHORT, abs=0.01)
+
+
+def test_a_curve_of_another_schedule_leaves_the_stage_alone(other_schedule) -> None:
+    page = other_schedule("#trace=maze-0&step=9")
+    plot = page.locator("figure.curve .plot")
+    plot.scroll_into_view_if_needed()
+    width = plot.bounding_box()["width"]
+    plot.click(position={"x": 52 + (width - 52 - 12) * 3 / 5, "y": 60})
+    expect(page.locator("figure.curve .readout")).to_contain_text("step 3 (σ")
+    expect(page.locator("figure.curve .readout")).to_contain_text("the schedules differ")
+    frames_drawn(page)
+    expect(readout(page)).to_contain_text("step 9 (")
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_pages_have_a_sigma_only_if_it_is_theirs(show, made: Subject, own: bool) -> None:
+    """Pages of all traces, of which two have one schedule and the third another."""
+    pages: dict[str, Any] = {"dim": "step", "values": list(range(20))}
+    if own:
+        pages |= {"sigmas": [0.5] * 20, "experts": ["both"] * 20}
+    page = show("#trace=maze-0&step=4", matrices=[made.payload["matrices"][0] | {"trace": None, "pages": pages}])
+    chooser = page.locator("figure.matrix .control")
+    chooser.get_by_role("slider").press("ArrowRight")
+    said = chooser.locator("output").inner_text()
+    assert "(" not in said if not own else said.endswith(" (σ 0.500, both)")

@@ -49,7 +49,8 @@ function reading(plot, at) {
       interval,
     );
   };
-  return [said(entryWords(axis, at), "span", { class: "name" }), " ", ...curve.lines.map(value)];
+  const place = [entryWords(axis, at), plot.link.why(at)].filter(Boolean).join(" · ");
+  return [said(place, "span", { class: "name" }), " ", ...curve.lines.map(value)];
 }
 
 function numbers({ curve, axis }) {
@@ -77,9 +78,9 @@ export function curveFigure(view, curve, caption) {
     spoken.replaceChildren(...reading(plot, plot.under(event, holder))),
   );
   holder.addEventListener("click", (event) => {
-    if (PLACES.includes(curve.x.dim)) view.set({ [curve.x.dim]: curve.x.values[plot.under(event, holder)] });
+    view.set(plot.link.places(plot.under(event, holder)));
   });
-  view.on(PLACES, (now) => plot.follow(now));
+  view.on(["trace", ...PLACES], (now) => plot.follow(now));
   return make(
     "figure",
     { class: "curve" },

@@ -5,7 +5,7 @@ import { runOf, switches, ticks, withSteps } from "./axes.js";
 import { band, extent, linePath, roundTicks } from "./chart.js";
 import { draw } from "./dom.js";
 import { marks } from "./edits.js";
-import { PLACES } from "./view.js";
+import { Link } from "./links.js";
 import { short } from "./words.js";
 
 const PLOT_PX = 220;
@@ -21,6 +21,7 @@ export class Plot {
     Object.assign(this, { view, curve, width, count: curve.x.values.length });
     this.run = runOf(view.payload, curve.trace, curve.x.dim === "step" ? curve.x.values : []);
     this.axis = withSteps(this.run, curve.x);
+    this.link = new Link(view, this.run, this.axis, { [curve.x.dim]: curve.x.values });
     this.range = extent(curve);
     this.right = width - EDGE.right;
     this.bottom = PLOT_PX - EDGE.bottom;
@@ -130,7 +131,7 @@ export class Plot {
 
   /* Put the moving line where the stage is. */
   follow(now) {
-    const at = PLACES.includes(this.curve.x.dim) ? this.curve.x.values.indexOf(now[this.curve.x.dim]) : -1;
+    const at = this.link.entryAt(now);
     this.here.setAttribute("visibility", at < 0 ? "hidden" : "visible");
     if (at >= 0) for (const end of ["x1", "x2"]) this.here.setAttribute(end, this.x(at));
   }

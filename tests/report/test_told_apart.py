@@ -167,3 +167,18 @@ def test_pages_have_a_sigma_only_if_it_is_theirs(show, made: Subject, own: bool)
     chooser.get_by_role("slider").press("ArrowRight")
     said = chooser.locator("output").inner_text()
     assert "(" not in said if not own else said.endswith(" (σ 0.500, both)")
+
+
+def test_small_values_of_a_curve_keep_their_digits(show, made: Subject) -> None:
+    y, low, high = [3.25e-8, 3.26e-8, 0.5], [3.2e-8, 1e-9, None], [4.125e-8, 1e-7, 1.0]
+    x = {"dim": "layer", "values": [0, 1, 2], "labels": None}
+    line = {"label": "noise", "y": y, "low": low, "high": high}
+    page = show("#trace=maze-0", curves=[made.payload["curves"][0] | {"trace": None, "x": x, "lines": [line]}])
+    figure = page.locator("figure.curve")
+    figure.locator(".plot").scroll_into_view_if_needed()
+    figure.locator(".plot").hover(position={"x": 54, "y": 60})
+    expect(figure.locator(".reading")).to_have_text("noise 3.25e-8 [3.2e-8, 4.125e-8]")
+    figure.get_by_text("The same as a table").click()
+    assert figure.locator("tbody td").all_inner_texts() == [
+        "3.25e-8 [3.2e-8, 4.125e-8]", "3.26e-8 [1e-9, 1e-7]", "0.5",
+    ]  # fmt: skip

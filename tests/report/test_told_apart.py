@@ -182,3 +182,23 @@ def test_small_values_of_a_curve_keep_their_digits(show, made: Subject) -> None:
     assert figure.locator("tbody td").all_inner_texts() == [
         "3.25e-8 [3.2e-8, 4.125e-8]", "3.26e-8 [1e-9, 1e-7]", "0.5",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("y", "ticks"),
+    [
+        ([0.99912, 0.99957], ["0.9992", "0.9994"]),
+        ([0.0, 3e-8], ["0", "1e-8", "2e-8", "3e-8"]),
+        ([123410.0, 123440.0], ["1.2341e+5", "1.2342e+5", "1.2343e+5", "1.2344e+5"]),
+        ([-0.4, 0.6], ["0", "0.5"]),
+    ],
+)
+def test_ticks_have_the_digits_that_tell_them_apart(show, made: Subject, y: list[float], ticks: list[str]) -> None:
+    x = {"dim": "layer", "values": [0, 1], "labels": None}
+    line = {"label": "noise", "y": y, "low": None, "high": None}
+    curve = made.payload["curves"][0] | {"trace": None, "x": x, "lines": [line], "floors": []}
+    page = show("#trace=maze-0", curves=[curve])
+    words = page.locator("figure.curve svg text[text-anchor=end]")
+    assert words.all_text_contents() == ticks
+    plot = page.locator("figure.curve .plot").bounding_box()
+    assert all(one.bounding_box()["x"] >= plot["x"] for one in words.all())

@@ -350,3 +350,13 @@ def test_everything_that_can_be_used_has_a_name(open_page: Open) -> None:
                 " || node.textContent"
             )
             assert name.strip(), role
+
+
+def test_only_the_last_redraws_are_kept(open_page: Open) -> None:
+    page = open_page().go("#trace=maze-0&step=5")
+    kept = page.evaluate("""() => {
+      const { view, redraws } = window.ditLens;
+      for (let at = 0; at < 130; at += 1) view.redraw();
+      return redraws.length;
+    }""")
+    assert kept == 100

@@ -5,6 +5,7 @@ import { nearest } from "./axes.js";
 import { framesOf, pictures } from "./pictures.js";
 
 export const PLACES = ["branch", "step", "layer", "frame"];
+const REDRAWS = 100; // so many are timed; a page may be open for days
 
 /* Where a page opens: in the middle of everything but the branches, which have none. */
 const start = (dim, values) => values[dim === "branch" ? 0 : Math.floor(values.length / 2)];
@@ -100,6 +101,7 @@ export class View {
       if (keys.some((key) => before[key] !== now[key])) callback(now);
     }
     this.redraws.push(performance.now() - start);
+    if (this.redraws.length > REDRAWS) this.redraws.shift();
   }
 
   stop() {

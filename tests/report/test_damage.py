@@ -36,8 +36,8 @@ def map_block(made: Subject, trace: str) -> int:
 
 def test_the_values_of_one_trace_are_not_shown_as_those_of_another(damaged, made: Subject) -> None:
     page = damaged(map_block(made, "maze-1"), "#trace=maze-0&branch=cond&step=2&layer=3&frame=1&y=2&x=5")
-    heat, bar, cursor = (page.locator(where).first for where in (".panel canvas.heat", ".scales .bar", ".panel .cursor"))
-    traces, parts = page.get_by_label("trace", exact=True), (heat, bar, cursor)
+    parts = [page.locator(where).first for where in (".panel canvas.heat", ".scales .bar", ".panel .cursor")]
+    traces = page.get_by_label("trace", exact=True)
     for part in parts:
         expect(part).to_be_visible()
     traces.select_option("maze-1")

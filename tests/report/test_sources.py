@@ -98,7 +98,8 @@ def test_the_modules_run_apart_as_they_do_together(open_page: Open, tmp_path: Pa
     assert page.evaluate("location.hash") == ""
 
 
-TWO_WIDGETS = """<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><div id="a"></div><div id="b"></div>
+TWO_WIDGETS = """<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,">
+<div id="a"></div><div id="b"></div>
 <script type="application/json" id="given">GIVEN</script>
 <script type="module">
   const { source, payload, blobs } = JSON.parse(document.getElementById("given").textContent);

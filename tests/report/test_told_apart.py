@@ -99,7 +99,7 @@ SHORT = 6
 
 @pytest.fixture
 def other_schedule(show, made: Subject):
-    """A matrix and a curve over 6 steps of no trace, beside traces of 20: of their steps only the first has one sigma."""
+    """A matrix and a curve over 6 steps of no trace, beside traces of 20: only the first step is the same."""
 
     def shown(view: str) -> Page:
         blobs, steps = Blobs(list(made.blobs)), list(range(SHORT))

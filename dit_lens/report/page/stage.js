@@ -12,28 +12,33 @@ const SMOOTH = 200;
 async function paintPicture(view, source, panel, trace) {
   const { images, which, words } = pictureAt(view, trace);
   panel.caption.textContent = words;
-  panel.picture.hidden = images === null;
+  panel.picture.hidden = images === null || images.blob !== panel.blob; // what is there is of another trace
   showThrough(panel, view.now);
   const wanted = (panel.wanted = (panel.wanted ?? 0) + 1);
   if (images === null) return;
   try {
     const sheet = await source.sheet(images);
-    if (wanted === panel.wanted) drawPicture(panel, sheet, images, which);
+    if (wanted === panel.wanted) drawPicture(panel, sheet, which, view.now);
   } catch (error) {
     if (wanted === panel.wanted) losePicture(panel, error, view.now);
   }
 }
 
-function drawPicture(panel, sheet, images, which) {
+function drawPicture(panel, sheet, which, now) {
+  const images = sheet.spec;
   if (panel.picture.width !== images.width) panel.picture.width = images.width;
   if (panel.picture.height !== images.height) panel.picture.height = images.height;
   panel.picture.classList.toggle("smooth", images.width >= SMOOTH);
   sheet.paint(panel.picture.getContext("2d"), which, 0, 0);
+  panel.blob = images.blob;
+  panel.picture.hidden = false;
+  showThrough(panel, now);
 }
 
-/* The picture of another place must not stay, and the reader is told why there is none. */
+/* The reader is told why there is no picture. */
 function losePicture(panel, error, now) {
   panel.caption.textContent = error.message;
+  panel.blob = null;
   panel.picture.hidden = true;
   showThrough(panel, now);
 }

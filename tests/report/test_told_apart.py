@@ -39,16 +39,14 @@ def test_two_results_with_one_name_are_two_maps(show, made: Subject) -> None:
     values = np.full_like(made.maps[trace, "energy"], 5.0)
     values[..., 0, 0] = 7.0
     other = map_of(blobs, trace, "energy", values, [5.0, 7.0])
-    other |= {"id": "energy (b)/energy", "result": "energy (b)"}
+    other |= {"id": "energy (b)/energy", "result": "energy (b)", "title": "Energy, energy (b)"}
     page = show("#trace=maze-0&branch=cond&step=1&layer=1&frame=1&y=2&x=2", blobs.held,
                 maps=[*made.payload["maps"], other])  # fmt: skip
     chooser = page.get_by_label("map", exact=True)
-    assert chooser.locator("option").all_inner_texts() == [
-        "Energy – energy/energy", "Robust energy", "Energy – energy (b)/energy",
-    ]  # fmt: skip
+    assert chooser.locator("option").all_inner_texts() == ["Energy", "Robust energy", "Energy, energy (b)"]
     first = made.maps[trace, "energy"][0, 1, 1, 1, 2, 2]
     assert number_in(readout(page).locator(".values b").inner_text()) == pytest.approx(first, abs=1e-3)
-    chooser.select_option("Energy – energy (b)/energy")
+    chooser.select_option("Energy, energy (b)")
     expect(readout(page).locator(".values b")).to_have_text(re.compile(r"^5\.0+$"))
     expect(page).to_have_url(re.compile(r"map=energy\+%28b%29%2Fenergy"))
 

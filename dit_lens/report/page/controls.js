@@ -89,13 +89,6 @@ function ownScale(view) {
   return element;
 }
 
-/* The maps of a trace by their titles; where two have one title, with what tells them apart. */
-function mapChoices(payload, trace) {
-  const own = payload.maps.filter((map) => map.trace === trace);
-  const alone = ({ title }) => own.filter((map) => map.title === title).length === 1;
-  return own.map((map) => [map.id, alone(map) ? map.title : `${map.title} – ${map.id}`]);
-}
-
 function choosers(view) {
   const { payload } = view;
   const traces = payload.runs.map((run) => [run.trace, run.trace]);
@@ -111,7 +104,8 @@ function choosers(view) {
       choose: (trace) => view.set({ with: trace }),
     }),
     select(view, "map", ["trace", "map"], {
-      choices: (now = view.now) => mapChoices(payload, now.trace),
+      choices: (now = view.now) =>
+        payload.maps.filter((map) => map.trace === now.trace).map((map) => [map.id, map.title]),
       chosen: (now) => now.map,
       choose: (map) => view.set({ map }),
     }),

@@ -200,3 +200,12 @@ def test_ticks_have_the_digits_that_tell_them_apart(show, made: Subject, y: list
     assert words.all_text_contents() == ticks
     plot = page.locator("figure.curve .plot").bounding_box()
     assert all(one.bounding_box()["x"] >= plot["x"] for one in words.all())
+
+
+def test_a_page_that_no_command_made_shows_none(show, made: Subject) -> None:
+    notes = show("", command="").locator("section.notes")
+    expect(notes.locator("p")).to_have_text(f"Made by {made.payload['software']}, in Python, of what was never saved.")
+    expect(notes.locator("pre")).to_have_count(0)
+    notes = show("").locator("section.notes")
+    expect(notes.locator("p")).to_have_text(f"Made by {made.payload['software']} with")
+    expect(notes.locator("pre")).to_have_text(made.payload["command"])

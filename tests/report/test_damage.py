@@ -106,7 +106,7 @@ def test_a_file_of_a_bundle_that_came_back_is_read(open_page: Open, made: Subjec
             page.get_by_label("trace", exact=True).select_option(trace)
         expect(page.get_by_role("alert")).to_have_count(0)
         expect(readout(page).locator(".values b")).to_have_text([re.compile(r"\d")])
-        page.locator("figure.film .ruled").first.wait_for()
+        page.locator(".slot:not([hidden]) figure.film .ruled").first.wait_for()
     opened.asked.clear()
     assert all("404" in words for words in opened.said)
     opened.said.clear()  # the browser's own words on the file that was not there

@@ -121,14 +121,16 @@ def test_two_copies_of_the_module_do_not_share_a_name(open_page: Open, made: Sub
     path.write_text(TWO_WIDGETS.replace("GIVEN", given.replace("<", "\\u003c")), encoding="utf-8")
     opened = open_page(path)
     page = opened.page
+    page.goto("about:blank")
+    opened.asked.clear()
     page.goto(path.as_uri())
     page.locator("body[data-ready=yes]").wait_for(state="attached")
     ids = page.evaluate("[...document.querySelectorAll('[id^=dit-lens-]')].map((one) => one.id)")
-    assert len(ids) == len(set(ids)) > 20
+    opened.asked[:] = [url for url in opened.asked if not url.startswith("blob:")]  # of the page itself
+    assert len(ids) == len(set(ids)) > 10
     for name in ("a", "b"):
         own = page.locator(f"#{name} label[for]").evaluate_all(
             "(labels, name) => labels.map((label) => label.control.closest(`#${name}`) !== null)", name
         )
         assert own
         assert all(own)
-    opened.asked[:] = [url for url in opened.asked if not url.startswith("blob:")]  # of the page itself

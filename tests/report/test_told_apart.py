@@ -17,8 +17,9 @@ from .payloads import LAYERS, Blobs, Subject, map_of, steps_of
 from .test_page import frames_drawn, number_in, percent_of, point, readout
 
 PIXEL = """(colour) => {
-  const context = document.querySelector(".panel canvas.picture").getContext("2d");
-  return colour.every((value, at) => context.getImageData(4, 4, 1, 1).data[at] === value);
+  const copy = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+  copy.drawImage(document.querySelector(".panel canvas.picture"), 4, 4, 1, 1, 0, 0, 1, 1);
+  return colour.every((value, at) => copy.getImageData(0, 0, 1, 1).data[at] === value);
 }"""
 
 
@@ -47,7 +48,7 @@ def test_two_results_with_one_name_are_two_maps(show, made: Subject) -> None:
     first = made.maps[trace, "energy"][0, 1, 1, 1, 2, 2]
     assert number_in(readout(page).locator(".values b").inner_text()) == pytest.approx(first, abs=1e-3)
     chooser.select_option("Energy, energy (b)")
-    expect(readout(page).locator(".values b")).to_have_text(re.compile(r"^5\.0+$"))
+    expect(readout(page).locator(".values b")).to_have_text("5")
     expect(page).to_have_url(re.compile(r"map=energy\+%28b%29%2Fenergy"))
 
 

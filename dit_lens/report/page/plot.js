@@ -11,6 +11,7 @@ import { short } from "./words.js";
 const PLOT_PX = 220;
 const EDGE = { left: 52, right: 12, top: 10, bottom: 34 };
 const LABEL_LETTER_PX = 6.2;
+const DIGIT_PX = 7; // a plus or an e of a power is wider than other letters
 
 /* The look of a line: colours and dashes that are told apart without colour. */
 export function kind(at) {
@@ -26,7 +27,7 @@ export class Plot {
     this.range = extent(curve);
     this.levels = roundTicks(...this.range, 4);
     this.names = tickLabels(this.levels);
-    this.left = Math.max(EDGE.left, LABEL_LETTER_PX * Math.max(...this.names.map((name) => name.length)) + 10);
+    this.left = Math.max(EDGE.left, DIGIT_PX * Math.max(...this.names.map((name) => name.length)) + 10);
     this.right = width - EDGE.right;
     this.bottom = PLOT_PX - EDGE.bottom;
   }

@@ -128,8 +128,8 @@ def map_of(blobs: Blobs, trace: str, name: str, values: Values, limits: list[flo
     dims = ["branch", "step", "layer", "frame", "y", "x"]
     axes = [{"dim": dim, "values": of, "kept": len(of), "of": len(of)} for dim, of in zip(dims, labels, strict=True)]
     title, units = {"energy": ("Energy", "L2 norm"), "robust": ("Robust energy", "standard deviations")}[name]
-    return {"name": name, "result": "energy", "title": title, "units": units, "trace": trace, "axes": axes,
-            "data": blobs.array(values), "range": limits}  # fmt: skip
+    return {"id": f"energy/{name}", "name": name, "result": "energy", "title": title, "units": units, "trace": trace,
+            "axes": axes, "data": blobs.array(values), "range": limits}  # fmt: skip
 
 
 def matrices_of(blobs: Blobs, rng: np.random.Generator) -> tuple[list[Json], dict[str, Values]]:

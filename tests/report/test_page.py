@@ -84,7 +84,7 @@ def test_the_value_under_the_pointer_is_that_of_the_array(open_page: Open, made:
 
 
 def test_a_missing_value_is_called_one(open_page: Open) -> None:
-    page = open_page().go("#trace=maze-0&map=energy&branch=cond&step=0&layer=0&frame=0&y=0&x=0")
+    page = open_page().go("#trace=maze-0&map=energy/energy&branch=cond&step=0&layer=0&frame=0&y=0&x=0")
     expect(readout(page)).to_contain_text("no value")
 
 
@@ -92,7 +92,7 @@ def test_the_pixel_of_a_token_has_the_colour_of_its_value(open_page: Open, made:
     """At full opacity the stage shows matplotlib's viridis on the scale that the colour bar states."""
     from matplotlib import colormaps
 
-    page = open_page().go("#trace=maze-1&map=energy&branch=uncond&step=9&layer=7&frame=3")
+    page = open_page().go("#trace=maze-1&map=energy/energy&branch=uncond&step=9&layer=7&frame=3")
     low, high = next(one["range"] for one in made.payload["maps"] if one["name"] == "energy")
     pixels = page.locator(".panel canvas.heat").first.evaluate(
         "(canvas) => Array.from(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data)"
@@ -176,7 +176,7 @@ def test_a_hostile_hash_shows_a_view_of_this_page(open_page: Open, view: str) ->
 
 
 def test_two_traces_share_their_controls_and_show_their_difference(open_page: Open, made: Subject) -> None:
-    page, rng = open_page().go("#trace=maze-0&with=maze-1&map=energy"), np.random.default_rng(2)
+    page, rng = open_page().go("#trace=maze-0&with=maze-1&map=energy/energy"), np.random.default_rng(2)
     first, second = made.maps["maze-0", "energy"], made.maps["maze-1", "energy"]
     errors = [spec_of(made, trace, "energy")["error"] for trace in ("maze-0", "maze-1")]
     for which in range(3):
@@ -223,7 +223,7 @@ def test_a_panel_of_the_contact_sheet_goes_to_the_stage(open_page: Open) -> None
 
 
 def test_the_contact_sheet_reads_its_tokens(open_page: Open, made: Subject) -> None:
-    page = open_page().go("#trace=maze-0&map=energy&branch=uncond&step=2")
+    page = open_page().go("#trace=maze-0&map=energy/energy&branch=uncond&step=2")
     sheet, values = page.get_by_role("img", name="contact sheet").first, made.maps["maze-0", "energy"]
     for layer, frame, y, x in ((7, 3, 5, 6), (0, 0, 0, 0), (9, 4, 2, 7)):
         point(sheet, layer * (ROWS + 1) + y, frame * (COLUMNS + 1) + x, LAYERS * (ROWS + 1), FRAMES * (COLUMNS + 1))
@@ -350,3 +350,13 @@ def test_everything_that_can_be_used_has_a_name(open_page: Open) -> None:
                 " || node.textContent"
             )
             assert name.strip(), role
+
+
+def test_only_the_last_redraws_are_kept(open_page: Open) -> None:
+    page = open_page().go("#trace=maze-0&step=5")
+    kept = page.evaluate("""() => {
+      const { view, redraws } = window.ditLens;
+      for (let at = 0; at < 130; at += 1) view.redraw();
+      return redraws.length;
+    }""")
+    assert kept == 100

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from dit_lens.report.page import module_source, style_source
 from dit_lens.report.page.joined import needs, order, page_source
 
 from .conftest import Open
+from .payloads import Subject
 
 FOLDER = Path(page_package.__file__).parent
 MODULES = sorted(path.name for path in FOLDER.glob("*.js"))
@@ -93,3 +96,41 @@ def test_the_modules_run_apart_as_they_do_together(open_page: Open, tmp_path: Pa
     page.locator("body[data-ready=yes]").wait_for(state="attached")
     assert page.get_by_role("heading", level=1).all_inner_texts() == ["t", "t"]
     assert page.evaluate("location.hash") == ""
+
+
+TWO_WIDGETS = """<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,">
+<div id="a"></div><div id="b"></div>
+<script type="application/json" id="given">GIVEN</script>
+<script type="module">
+  const { source, payload, blobs } = JSON.parse(document.getElementById("given").textContent);
+  const bytes = blobs.map((blob) => Uint8Array.from(atob(blob), (letter) => letter.charCodeAt(0)));
+  for (const name of ["a", "b"]) {
+    const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+    const { mount } = await import(address);
+    await mount(document.getElementById(name), payload, bytes);
+  }
+  document.body.dataset.ready = "yes";
+</script>"""
+
+
+def test_two_copies_of_the_module_do_not_share_a_name(open_page: Open, made: Subject, tmp_path: Path) -> None:
+    """Each widget of a notebook imports a copy of its own; a label of the second must not act on the first."""
+    blobs = [base64.b64encode(blob).decode() for blob in made.blobs]
+    given = json.dumps({"source": module_source(), "payload": made.payload, "blobs": blobs})
+    path = tmp_path / "widgets.html"
+    path.write_text(TWO_WIDGETS.replace("GIVEN", given.replace("<", "\\u003c")), encoding="utf-8")
+    opened = open_page(path)
+    page = opened.page
+    page.goto("about:blank")
+    opened.asked.clear()
+    page.goto(path.as_uri())
+    page.locator("body[data-ready=yes]").wait_for(state="attached")
+    ids = page.evaluate("[...document.querySelectorAll('[id^=dit-lens-]')].map((one) => one.id)")
+    opened.asked[:] = [url for url in opened.asked if not url.startswith("blob:")]  # of the page itself
+    assert len(ids) == len(set(ids)) > 10
+    for name in ("a", "b"):
+        own = page.locator(f"#{name} label[for]").evaluate_all(
+            "(labels, name) => labels.map((label) => label.control.closest(`#${name}`) !== null)", name
+        )
+        assert own
+        assert all(own)

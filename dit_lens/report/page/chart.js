@@ -1,6 +1,7 @@
 /* What a curve is made of: a scale from numbers to pixels, round ticks, and paths that break where a value is missing. */
 
 import { draw } from "./dom.js";
+import { short } from "./words.js";
 
 /* Round numbers between two values, about `count` of them. */
 export function roundTicks(low, high, count) {
@@ -10,6 +11,16 @@ export function roundTicks(low, high, count) {
   const step = [1, 2, 5, 10].map((by) => by * power).find((by) => by >= raw * 0.999);
   const first = Math.ceil(low / step - 1e-9);
   return Array.from({ length: Math.floor(high / step + 1e-9) - first + 1 }, (_, at) => (first + at) * step);
+}
+
+/* Ticks in words, with the digits that tell one from the next. */
+export function tickLabels(values) {
+  if (values.length < 2) return values.map(short);
+  const place = Math.floor(Math.log10(values[1] - values[0]) + 1e-9); // of the last digit that differs
+  const size = Math.max(...values.map(Math.abs));
+  if (size < 1e5 && size >= 1e-3) return values.map((value) => String(Number(value.toFixed(Math.max(0, -place)))));
+  const digits = (value) => Math.max(0, Math.min(15, Math.floor(Math.log10(Math.abs(value)) + 1e-9) - place));
+  return values.map((value) => (Math.abs(value) < 10 ** (place - 1) ? "0" : value.toExponential(digits(value))));
 }
 
 /* The least and the largest of everything that is drawn, with a little room. */

@@ -105,7 +105,7 @@ function choosers(view) {
     }),
     select(view, "map", ["trace", "map"], {
       choices: (now = view.now) =>
-        payload.maps.filter((map) => map.trace === now.trace).map((map) => [map.name, map.title]),
+        payload.maps.filter((map) => map.trace === now.trace).map((map) => [map.id, map.title]),
       chosen: (now) => now.map,
       choose: (map) => view.set({ map }),
     }),

@@ -8,8 +8,6 @@ import { tableBelow } from "./table.js";
 import { PLACES } from "./view.js";
 import { entryWords, number, short } from "./words.js";
 
-const DIGITS = 1e-5;
-
 function key(curve) {
   const lines = curve.lines.map((line, at) => {
     const stroke = draw("line", { class: `line ${kind(at)}`, x1: 0, x2: 22, y1: 5, y2: 5 });
@@ -33,28 +31,29 @@ function key(curve) {
   return named ? make("ul", { class: "key" }, ...lines, ...floors) : null;
 }
 
+/* " [low, high]", or nothing. */
+function interval({ low, high }, at) {
+  const ends = [low?.[at] ?? null, high?.[at] ?? null];
+  return ends.includes(null) ? "" : ` [${ends.map((end) => number(end, 0)).join(", ")}]`;
+}
+
 function reading(plot, at) {
   const { curve, axis } = plot;
-  const value = ({ label, y, low, high }) => {
-    const interval =
-      low && high && low[at] !== null && high[at] !== null
-        ? ` [${number(low[at], DIGITS)}, ${number(high[at], DIGITS)}]`
-        : "";
-    return make(
+  const value = (line) =>
+    make(
       "span",
       { class: "reading" },
-      said(label, "span", { class: "name" }),
+      said(line.label, "span", { class: "name" }),
       " ",
-      make("b", {}, number(y[at], DIGITS)),
-      interval,
+      make("b", {}, number(line.y[at], 0)),
+      interval(line, at),
     );
-  };
-  return [said(entryWords(axis, at), "span", { class: "name" }), " ", ...curve.lines.map(value)];
+  const place = [entryWords(axis, at), plot.link.why(at)].filter(Boolean).join(" · ");
+  return [said(place, "span", { class: "name" }), " ", ...curve.lines.map(value)];
 }
 
 function numbers({ curve, axis }) {
-  const cell = ({ y, low, high }, at) =>
-    `${number(y[at], DIGITS)}${low && high ? ` [${short(low[at])}, ${short(high[at])}]` : ""}`;
+  const cell = (line, at) => number(line.y[at], 0) + interval(line, at);
   const lines = axis.values.map((_, at) => [entryWords(axis, at), curve.lines.map((line) => cell(line, at))]);
   return [curve.lines.map(({ label }) => label), lines];
 }
@@ -77,9 +76,9 @@ export function curveFigure(view, curve, caption) {
     spoken.replaceChildren(...reading(plot, plot.under(event, holder))),
   );
   holder.addEventListener("click", (event) => {
-    if (PLACES.includes(curve.x.dim)) view.set({ [curve.x.dim]: curve.x.values[plot.under(event, holder)] });
+    view.set(plot.link.places(plot.under(event, holder)));
   });
-  view.on(PLACES, (now) => plot.follow(now));
+  view.on(["trace", ...PLACES], (now) => plot.follow(now));
   return make(
     "figure",
     { class: "curve" },

@@ -8,6 +8,20 @@ async function gunzip(bytes) {
   return new Response(stream).arrayBuffer();
 }
 
+/* What came of a block, under its number. What failed is not kept: a file may be there the next time. */
+function kept(held, blob, begin) {
+  if (!held.has(blob)) {
+    const made = begin();
+    held.set(blob, made);
+    made.catch(() => held.delete(blob));
+  }
+  return held.get(blob);
+}
+
+const damaged = (blob, words) => () => {
+  throw new Error(`This page is damaged: block ${blob} ${words}.`);
+};
+
 /* A quantised array. */
 class Field {
   constructor(spec, codes) {
@@ -44,22 +58,20 @@ export class Source {
   }
 
   async field(spec) {
-    if (!this.arrays.has(spec.blob)) this.arrays.set(spec.blob, this.bytes(spec.blob).then(gunzip));
-    const codes = new CODES[spec.dtype](await this.arrays.get(spec.blob));
+    const unpack = (bytes) => gunzip(bytes).catch(damaged(spec.blob, "cannot be unpacked"));
+    const held = await kept(this.arrays, spec.blob, () => this.bytes(spec.blob).then(unpack));
+    const values = held.byteLength / CODES[spec.dtype].BYTES_PER_ELEMENT;
     const expected = spec.shape.reduce((a, b) => a * b, 1);
-    if (codes.length !== expected) {
-      throw new Error(`This page is damaged: block ${spec.blob} has ${codes.length} values, not ${expected}.`);
-    }
+    if (values !== expected) damaged(spec.blob, `has ${values} values, not ${expected}`)();
+    const codes = new CODES[spec.dtype](held);
     return new Field(spec, codes);
   }
 
   /* One sprite sheet, and where its pictures are. */
   async sheet(spec) {
-    if (!this.pictures.has(spec.blob)) {
-      const decode = (bytes) => createImageBitmap(new Blob([bytes], { type: spec.mime }));
-      this.pictures.set(spec.blob, this.bytes(spec.blob).then(decode));
-    }
-    return new Sheet(spec, await this.pictures.get(spec.blob));
+    const decode = (bytes) =>
+      createImageBitmap(new Blob([bytes], { type: spec.mime })).catch(damaged(spec.blob, "is no picture"));
+    return new Sheet(spec, await kept(this.pictures, spec.blob, () => this.bytes(spec.blob).then(decode)));
   }
 }
 

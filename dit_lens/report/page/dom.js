@@ -31,11 +31,13 @@ export function percent(share) {
   return `${(100 * share).toFixed(4)}%`;
 }
 
-/* Names that tie a label to its field: several reports may stand in one notebook. */
+/* Names that tie a label to its field. Several reports may stand in one notebook, each with a copy of this module, so
+   counting alone would give two fields one name. */
+const COPY = Array.from(crypto.getRandomValues(new Uint32Array(2)), (part) => part.toString(36)).join("");
 let made = 0;
 export function uniqueId() {
   made += 1;
-  return `dit-lens-${made}`;
+  return `dit-lens-${COPY}-${made}`;
 }
 
 /* Where a pointer is on an element that shows rows x columns: [row, column], or null beside it. */

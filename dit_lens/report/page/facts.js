@@ -67,12 +67,14 @@ export function results(payload) {
 /* How the page was made and what it left out. */
 export function notes(payload) {
   const items = payload.notes.map((words) => said(words, "li"));
+  const { software, command } = payload;
+  const made = make("p", {}, "Made by ", said(software), command ? " with" : ", in Python, of what was never saved.");
   return make(
     "section",
     { class: "notes" },
     make("h2", {}, "About the numbers"),
     items.length ? make("ul", {}, ...items) : null,
-    make("p", {}, "Made by ", said(payload.software), " with"),
-    said(payload.command, "pre"),
+    made,
+    command ? said(command, "pre") : null,
   );
 }

@@ -137,6 +137,11 @@ export async function loadGrids(view, source) {
   return { key: gridKey(now), a, b, difference, why };
 }
 
-export function gridKey(now) {
+function gridKey(now) {
   return JSON.stringify([now.trace, now.with, now.map]);
+}
+
+/* The grids of the view as it is now, or null while all that is loaded is those of an earlier one. */
+export function gridsOf(view) {
+  return view.grids?.key === gridKey(view.now) ? view.grids : null;
 }

@@ -103,17 +103,23 @@ function top(view, source) {
   return make("section", { class: "top", "aria-label": "stage and controls" }, look, controls(view));
 }
 
-/* Load the values of the view's map, now and whenever another map or trace is chosen. */
-function loading(view, source, root) {
+/* Load the values of the view's map, now and whenever another map or trace is chosen. `trouble` holds what went wrong
+   with the last of them. */
+function loading(view, source, trouble) {
   let turn = 0;
-  const load = async () => {
-    const mine = (turn += 1);
-    const grids = await loadGrids(view, source);
-    if (mine !== turn) return;
+  const show = (grids) => {
     view.grids = grids;
     view.set({ grids: turn });
   };
-  view.on(["trace", "with", "map"], () => load().catch((error) => complain(root, error)));
+  view.on(["trace", "with", "map"], () => {
+    const mine = (turn += 1);
+    const isLast = (act) => (given) => mine === turn && act(given);
+    trouble.replaceChildren();
+    loadGrids(view, source).then(
+      isLast(show),
+      isLast((error) => complain(trouble, error)),
+    );
+  });
 }
 
 /* A pause in which the browser shows what there is. */
@@ -125,8 +131,9 @@ export async function mount(element, payload, blobs, { page = false } = {}) {
   const [view, source, dialog] = [new View(payload), new Source(blobs), help()];
   element.classList.add("dit-lens");
   const stops = page ? [followHash(view)] : [];
-  loading(view, source, element);
-  element.replaceChildren(header(element, payload, dialog), top(view, source), dialog);
+  const trouble = make("div");
+  loading(view, source, trouble);
+  element.replaceChildren(header(element, payload, dialog), trouble, top(view, source), dialog);
   stops.push(listenToKeys(page ? document : element, view, dialog));
   await shownFirst();
   const about = [payload.runs.length ? facts(view) : null, results(payload), notes(payload)].filter(Boolean);

@@ -6,33 +6,44 @@ import { colour, DIVERGING, SEQUENTIAL } from "./colours.js";
 import { pager } from "./controls.js";
 import { cellUnder, make, said } from "./dom.js";
 import { runOf, withSteps } from "./axes.js";
+import { Link } from "./links.js";
 import { markCell, ruled } from "./ruler.js";
 import { colourBar } from "./scale.js";
 import { tableBelow } from "./table.js";
 import { PLACES } from "./view.js";
-import { dimWords, entryWords, number } from "./words.js";
+import { entryWords, number } from "./words.js";
 
 const CELL_PX = { across: [4, 32], down: [4, 24] };
 const MATRIX_PX = { across: 320, down: 440 };
 const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
-/* What a cell asks of the stage: only what it knows. */
-function places(sets, at) {
-  const known = Object.entries(sets ?? {}).filter(
-    ([dim, values]) => PLACES.includes(dim) && (values[at] ?? null) !== null,
-  );
-  return Object.fromEntries(known.map(([dim, values]) => [dim, values[at]]));
+/* What a page asks of the stage. */
+function pageSets({ pages, page_sets: sets }) {
+  return sets ?? (pages && PLACES.includes(pages.dim) ? { [pages.dim]: pages.values } : null);
+}
+
+/* All steps that a matrix speaks of. */
+function stepsOf({ rows, columns, pages, row_sets: down, column_sets: across, page_sets: sets }) {
+  const own = [rows, columns, pages].filter((axis) => axis?.dim === "step").map((axis) => axis.values);
+  const asked = [down, across, sets].map((one) => one?.step ?? []);
+  return [...own, ...asked].flat().filter((step) => step !== null);
 }
 
 class Shown {
   constructor(view, matrix, field) {
     const { payload } = view;
     Object.assign(this, { view, matrix, field, page: 0, cell: [0, 0] });
-    const steps = [matrix.rows, matrix.columns].filter((axis) => axis.dim === "step").flatMap((axis) => axis.values);
-    this.run = runOf(payload, matrix.trace, steps);
+    this.run = runOf(payload, matrix.trace, stepsOf(matrix));
     this.edited = [view.run(matrix.trace)].filter(Boolean);
     this.down = withSteps(this.run, matrix.rows, matrix.row_sets);
     this.across = withSteps(this.run, matrix.columns, matrix.column_sets);
+    this.pages = matrix.pages && withSteps(this.run, matrix.pages, matrix.page_sets);
+    const link = (axis, sets) => new Link(view, this.run, axis, sets);
+    this.links = {
+      page: link(this.pages, pageSets(matrix)),
+      row: link(this.down, matrix.row_sets),
+      column: link(this.across, matrix.column_sets),
+    };
     [this.rows, this.columns] = [matrix.rows.values.length, matrix.columns.values.length];
     this.table = matrix.diverging ? DIVERGING : SEQUENTIAL;
     [this.canvas, this.mark, this.pointed] = [
@@ -82,25 +93,9 @@ class Shown {
     return this.matrix.pages ? "one scale for all pages and traces" : "one scale for all traces";
   }
 
-  /* What a page asks of the stage. */
-  pageSets() {
-    const { pages, page_sets: sets } = this.matrix;
-    return sets ?? (pages && PLACES.includes(pages.dim) ? { [pages.dim]: pages.values } : null);
-  }
-
-  /* The first entry that is where the stage is, or -1. */
-  entryAt(sets, count, now) {
-    for (let at = 0; at < count; at += 1) {
-      const wanted = Object.entries(places(sets, at));
-      if (wanted.length && wanted.every(([dim, value]) => now[dim] === value)) return at;
-    }
-    return -1;
-  }
-
   /* Frame the cell of the stage, as far as the matrix knows where that is. */
   follow(now) {
-    const { row_sets: rows, column_sets: columns } = this.matrix;
-    const [row, column] = [this.entryAt(rows, this.rows, now), this.entryAt(columns, this.columns, now)];
+    const [row, column] = [this.links.row.entryAt(now), this.links.column.entryAt(now)];
     markCell(this.mark, row, column, this.rows, this.columns);
   }
 
@@ -113,22 +108,28 @@ class Shown {
     const page = matrix.pages ? [this.pageWords(this.page)] : [];
     const [row, column] = [entryWords(this.down, cell[0]), entryWords(this.across, cell[1])];
     const trace = matrix.trace === null ? "all traces" : `trace ${matrix.trace}`;
-    const places = [trace, ...page, row, column].join(" · ");
+    const why = this.linked(cell).map(([link, at]) => link.why(at));
+    const places = [trace, ...page, row, column, why.find(Boolean)].filter(Boolean).join(" · ");
     this.reading.replaceChildren(make("b", {}, number(value, matrix.data.error)), `${error} `, said(places, "span"));
   }
 
   pageWords(page) {
-    const { dim, values } = this.matrix.pages;
-    return dim.includes(",") ? values[page] : dimWords(this.run, dim, values[page]);
+    const { dim, values } = this.pages;
+    return dim.includes(",") ? values[page] : entryWords(this.pages, page);
+  }
+
+  /* The links of a cell, each with its entry. */
+  linked([row, column]) {
+    const { links } = this;
+    return [
+      [links.page, this.page],
+      [links.row, row],
+      [links.column, column],
+    ];
   }
 
   go(cell) {
-    const { matrix } = this;
-    this.view.set({
-      ...places(this.pageSets(), this.page),
-      ...places(matrix.row_sets, cell[0]),
-      ...places(matrix.column_sets, cell[1]),
-    });
+    this.view.set(Object.assign({}, ...this.linked(cell).map(([link, at]) => link.places(at))));
   }
 
   press(event) {
@@ -163,8 +164,8 @@ class Shown {
       this.paint();
     };
     const found = pager(pages.dim, pages.values.length, (page) => this.pageWords(page), show);
-    this.view.on(PLACES, (now) => {
-      const page = this.entryAt(this.pageSets(), pages.values.length, now);
+    this.view.on(["trace", ...PLACES], (now) => {
+      const page = this.links.page.entryAt(now);
       if (page < 0 || page === this.page) return;
       found.go(page);
       show(page);
@@ -202,6 +203,6 @@ export async function matrixFigure(view, source, matrix, caption) {
   const figure = make("figure", { class: "matrix" }, caption, ...warnings);
   figure.append(...[shown.pager(), shown.plot(), shown.bar.element, shown.reading, shown.below].filter(Boolean));
   view.on(["scale"], () => shown.paint());
-  view.on(PLACES, (now) => shown.follow(now));
+  view.on(["trace", ...PLACES], (now) => shown.follow(now));
   return figure;
 }

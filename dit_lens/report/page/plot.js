@@ -2,14 +2,16 @@
    step; edits are shaded; the stage's place is a line that moves. */
 
 import { runOf, switches, ticks, withSteps } from "./axes.js";
-import { band, extent, linePath, roundTicks } from "./chart.js";
+import { band, extent, linePath, roundTicks, tickLabels } from "./chart.js";
 import { draw } from "./dom.js";
 import { marks } from "./edits.js";
-import { PLACES } from "./view.js";
+import { Link } from "./links.js";
 import { short } from "./words.js";
 
 const PLOT_PX = 220;
 const EDGE = { left: 52, right: 12, top: 10, bottom: 34 };
+const LABEL_LETTER_PX = 6.2;
+const DIGIT_PX = 7; // a plus or an e of a power is wider than other letters
 
 /* The look of a line: colours and dashes that are told apart without colour. */
 export function kind(at) {
@@ -21,7 +23,11 @@ export class Plot {
     Object.assign(this, { view, curve, width, count: curve.x.values.length });
     this.run = runOf(view.payload, curve.trace, curve.x.dim === "step" ? curve.x.values : []);
     this.axis = withSteps(this.run, curve.x);
+    this.link = new Link(view, this.run, this.axis, { [curve.x.dim]: curve.x.values });
     this.range = extent(curve);
+    this.levels = roundTicks(...this.range, 4);
+    this.names = tickLabels(this.levels);
+    this.left = Math.max(EDGE.left, DIGIT_PX * Math.max(...this.names.map((name) => name.length)) + 10);
     this.right = width - EDGE.right;
     this.bottom = PLOT_PX - EDGE.bottom;
   }
@@ -31,7 +37,7 @@ export class Plot {
     const real = !this.curve.x.labels && numbers.every((value) => typeof value === "number");
     const [first, last] = real ? [numbers[0], numbers.at(-1)] : [0, this.count - 1];
     const here = real ? this.between(at) : at;
-    return EDGE.left + (last === first ? 0.5 : (here - first) / (last - first)) * (this.right - EDGE.left);
+    return this.left + (last === first ? 0.5 : (here - first) / (last - first)) * (this.right - this.left);
   }
 
   /* The number at a position that may lie between two entries. */
@@ -47,9 +53,9 @@ export class Plot {
   }
 
   grid() {
-    return roundTicks(...this.range, 4).flatMap((value) => [
-      draw("line", { class: "grid", x1: EDGE.left, x2: this.right, y1: this.y(value), y2: this.y(value) }),
-      draw("text", { x: EDGE.left - 6, y: this.y(value) + 4, "text-anchor": "end" }, short(value)),
+    return this.levels.flatMap((value, at) => [
+      draw("line", { class: "grid", x1: this.left, x2: this.right, y1: this.y(value), y2: this.y(value) }),
+      draw("text", { x: this.left - 6, y: this.y(value) + 4, "text-anchor": "end" }, this.names[at]),
     ]);
   }
 
@@ -59,7 +65,7 @@ export class Plot {
     const label = (at) =>
       String(x.labels?.[at] ?? (typeof x.values[at] === "number" ? short(x.values[at]) : x.values[at]));
     const longest = Math.max(...x.values.map((_, at) => Math.max(label(at).length, sigma(at) === null ? 0 : 7)));
-    return ticks(this.count, (this.right - EDGE.left) / (longest * 6.2 + 8))
+    return ticks(this.count, (this.right - this.left) / (longest * LABEL_LETTER_PX + 8))
       .flatMap((at) => [
         draw("text", { x: this.x(at), y: this.bottom + 14, "text-anchor": "middle" }, label(at)),
         sigma(at) === null
@@ -92,7 +98,7 @@ export class Plot {
     return this.curve.floors.map(({ label, y }) =>
       draw(
         "line",
-        { class: "floor", x1: EDGE.left, x2: this.right, y1: this.y(y), y2: this.y(y) },
+        { class: "floor", x1: this.left, x2: this.right, y1: this.y(y), y2: this.y(y) },
         draw("title", {}, label),
       ),
     );
@@ -110,9 +116,9 @@ export class Plot {
   drawn() {
     const frame = {
       class: "frame",
-      x: EDGE.left,
+      x: this.left,
       y: EDGE.top,
-      width: this.right - EDGE.left,
+      width: this.right - this.left,
       height: this.bottom - EDGE.top,
     };
     const marks = [
@@ -130,7 +136,7 @@ export class Plot {
 
   /* Put the moving line where the stage is. */
   follow(now) {
-    const at = PLACES.includes(this.curve.x.dim) ? this.curve.x.values.indexOf(now[this.curve.x.dim]) : -1;
+    const at = this.link.entryAt(now);
     this.here.setAttribute("visibility", at < 0 ? "hidden" : "visible");
     if (at >= 0) for (const end of ["x1", "x2"]) this.here.setAttribute(end, this.x(at));
   }

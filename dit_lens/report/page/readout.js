@@ -2,7 +2,7 @@
    traces: both values and their difference, at the same place. */
 
 import { make, said } from "./dom.js";
-import { gridKey } from "./grids.js";
+import { gridsOf } from "./grids.js";
 import { address, number, stepWords } from "./words.js";
 
 function valueWords(name, grid, now) {
@@ -25,8 +25,8 @@ function valueWords(name, grid, now) {
 }
 
 function lines(view) {
-  const { now, grids } = view;
-  if (!grids?.a || grids.key !== gridKey(now)) return [];
+  const [now, grids] = [view.now, gridsOf(view)];
+  if (!grids?.a) return [];
   const readings = [valueWords(now.with === null ? grids.a.map.name : now.trace, grids.a, now)];
   if (now.with !== null && grids.b) readings.push(valueWords(now.with, grids.b, now));
   if (grids.difference) readings.push(valueWords("difference", grids.difference, now));

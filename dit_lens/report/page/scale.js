@@ -2,6 +2,7 @@
 
 import { paintScale } from "./colours.js";
 import { make } from "./dom.js";
+import { gridsOf } from "./grids.js";
 import { short } from "./words.js";
 
 const FIXED = "one scale for all panels, steps and traces";
@@ -23,18 +24,21 @@ export function colourBar() {
   return { element, show };
 }
 
-/* The bars of the stage and the contact sheet. */
+/* The bars of the stage and the contact sheet. While the values of another view are loaded they are not to be seen, but
+   keep their room. */
 export function scales(view) {
   const [map, difference] = [colourBar(), colourBar()];
+  map.element.hidden = difference.element.hidden = true;
   const missing = make("p", { class: "missing" }, make("span", { class: "hatched" }), " no value");
   view.on(["trace", "with", "map", "scale", "grids"], (now) => {
-    const { grids } = view;
-    const own = now.scale === "panel";
-    map.element.hidden = !grids?.a;
-    difference.element.hidden = !grids?.difference;
+    const [grids, own] = [gridsOf(view), now.scale === "panel"];
+    for (const { element } of [map, difference]) element.style.visibility = grids ? "" : "hidden";
+    if (!grids) return;
+    map.element.hidden = !grids.a;
+    difference.element.hidden = !grids.difference;
     const say = (grid, name) => ({ name, units: grid.map.units, range: grid.range, table: grid.table, own });
-    if (grids?.a) map.show(say(grids.a, grids.a.map.title));
-    if (grids?.difference) difference.show({ ...say(grids.difference, "difference"), fixed: BETWEEN });
+    if (grids.a) map.show(say(grids.a, grids.a.map.title));
+    if (grids.difference) difference.show({ ...say(grids.difference, "difference"), fixed: BETWEEN });
   });
   return make("div", { class: "scales" }, map.element, difference.element, view.payload.maps.length ? missing : null);
 }

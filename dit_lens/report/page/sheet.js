@@ -2,7 +2,7 @@
    one canvas with a pixel for each token and a gap between the panels. */
 
 import { cellUnder, make, percent, said } from "./dom.js";
-import { gridKey } from "./grids.js";
+import { gridsOf } from "./grids.js";
 import { editsAt } from "./edits.js";
 import { gaps, markCell, ruled } from "./ruler.js";
 import { number } from "./words.js";
@@ -90,9 +90,9 @@ function oneSheet(view, which, runsOf, nameOf) {
   const [holder, edits, title] = [make("div", { class: "scroll" }), make("p", { class: "edited said" }), make("h3")];
   const line = make("output", { class: "readout said", "aria-live": "polite" });
   const element = make("div", { class: "sheet" }, title, holder, line, edits);
-  const shown = (now) => (view.grids?.key === gridKey(now) ? view.grids[which] : null);
+  const shown = () => gridsOf(view)?.[which] ?? null;
   view.on(["trace", "map", "with", "grids"], (now) => {
-    const grid = shown(now);
+    const grid = shown();
     element.hidden = !grid;
     if (!grid) return;
     line.replaceChildren("Point at a token to read it.");
@@ -100,12 +100,12 @@ function oneSheet(view, which, runsOf, nameOf) {
     holder.replaceChildren(lay(view, canvas, mark, line, grid, runsOf(view.runs)));
   });
   view.on(["trace", "map", "with", "grids", "branch", "step", "scale"], (now) => {
-    if (shown(now)) paint(canvas, held, shown(now), now);
+    if (shown()) paint(canvas, held, shown(), now);
     const made = editsAt(runsOf(view.runs).filter(Boolean), { branch: now.branch, step: now.step });
     edits.textContent = made ? `Edited at this step: ${made}` : "";
   });
   view.on(["trace", "map", "with", "grids", "layer", "frame"], (now) => {
-    const grid = shown(now);
+    const grid = shown();
     if (!grid) return;
     const { layer, frame } = grid.axes;
     markCell(mark, layer.indexOf(now.layer), frame.indexOf(now.frame), layer.length, frame.length, filled(grid));

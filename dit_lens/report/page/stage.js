@@ -3,7 +3,7 @@
    by the style sheet; painting never depends on how large the page is. */
 
 import { cellUnder, make, percent, said } from "./dom.js";
-import { gridKey } from "./grids.js";
+import { gridsOf } from "./grids.js";
 import { editsAt } from "./edits.js";
 import { pictureAt } from "./pictures.js";
 
@@ -12,16 +12,35 @@ const SMOOTH = 200;
 async function paintPicture(view, source, panel, trace) {
   const { images, which, words } = pictureAt(view, trace);
   panel.caption.textContent = words;
-  panel.picture.hidden = images === null;
+  panel.picture.hidden = images === null || images.blob !== panel.blob; // what is there is of another trace
   showThrough(panel, view.now);
-  if (images === null) return;
   const wanted = (panel.wanted = (panel.wanted ?? 0) + 1);
-  const sheet = await source.sheet(images);
-  if (wanted !== panel.wanted) return;
+  if (images === null) return;
+  try {
+    const sheet = await source.sheet(images);
+    if (wanted === panel.wanted) drawPicture(panel, sheet, which, view.now);
+  } catch (error) {
+    if (wanted === panel.wanted) losePicture(panel, error, view.now);
+  }
+}
+
+function drawPicture(panel, sheet, which, now) {
+  const images = sheet.spec;
   if (panel.picture.width !== images.width) panel.picture.width = images.width;
   if (panel.picture.height !== images.height) panel.picture.height = images.height;
   panel.picture.classList.toggle("smooth", images.width >= SMOOTH);
   sheet.paint(panel.picture.getContext("2d"), which, 0, 0);
+  panel.blob = images.blob;
+  panel.picture.hidden = false;
+  showThrough(panel, now);
+}
+
+/* The reader is told why there is no picture. */
+function losePicture(panel, error, now) {
+  panel.caption.textContent = error.message;
+  panel.blob = null;
+  panel.picture.hidden = true;
+  showThrough(panel, now);
 }
 
 /* With nothing under it the heat map is opaque: hatching that shows through would look like missing values. */
@@ -93,14 +112,14 @@ const LOOKS = ["trace", "with", "map", "branch", "step", "layer", "frame", "scal
 function tracePanel(view, source, which, name) {
   const panel = emptyPanel(name);
   const trace = () => view.now[which === "a" ? "trace" : "with"];
-  const grid = () => view.grids?.[which] ?? null;
+  const grid = () => gridsOf(view)?.[which] ?? null;
   view.on([...LOOKS, "picture"], (now) => {
     panel.element.hidden = trace() === null;
     if (panel.element.hidden) return;
     panel.title.replaceChildren(said(trace()), ...editedHere(view, trace()));
     paintPicture(view, source, panel, trace());
-    if (view.grids?.key !== gridKey(now)) return;
-    shape(panel, pictureAt(view, trace()).images, grid());
+    const { images } = pictureAt(view, trace());
+    if (images || gridsOf(view)) shape(panel, images, grid());
     paintHeat(panel, grid(), now);
   });
   view.on(["opacity"], (now) => showThrough(panel, now));
@@ -109,18 +128,22 @@ function tracePanel(view, source, which, name) {
   return panel.element;
 }
 
+const differenceWords = ({ why }) =>
+  why === null ? "the difference, opaque, on a symmetric scale of its own" : `No difference: ${why}.`;
+
 function differencePanel(view) {
   const panel = emptyPanel("difference of the two traces");
-  const grid = () => view.grids?.difference ?? null;
+  const grid = () => gridsOf(view)?.difference ?? null;
   view.on(LOOKS, (now) => {
     panel.element.hidden = now.with === null;
-    if (panel.element.hidden || view.grids?.key !== gridKey(now)) return;
-    const { why } = view.grids;
+    if (panel.element.hidden) return;
     panel.title.replaceChildren(said(now.with), " − ", said(now.trace));
-    panel.caption.textContent =
-      why === null ? "the difference, opaque, on a symmetric scale of its own" : `No difference: ${why}.`;
-    panel.box.hidden = why !== null;
-    shape(panel, pictureAt(view, now.trace).images, grid());
+    const grids = gridsOf(view);
+    panel.caption.textContent = grids ? differenceWords(grids) : "";
+    if (grids) {
+      panel.box.hidden = grids.why !== null;
+      shape(panel, pictureAt(view, now.trace).images, grid());
+    }
     paintHeat(panel, grid(), now);
   });
   view.on([...LOOKS, "y", "x"], (now) => placeCursor(panel, grid(), now));

@@ -2,34 +2,35 @@
    slider, a key, the address bar) passes through `settle`, which keeps only what the payload has. */
 
 import { nearest } from "./axes.js";
-import { pictures } from "./pictures.js";
+import { framesOf, pictures } from "./pictures.js";
 
 export const PLACES = ["branch", "step", "layer", "frame"];
+const REDRAWS = 100; // so many are timed; a page may be open for days
 
 /* Where a page opens: in the middle of everything but the branches, which have none. */
 const start = (dim, values) => values[dim === "branch" ? 0 : Math.floor(values.length / 2)];
 
 /* The axes that the controls move along: those of the map, or those of the pictures where there is no map. */
-function axesOf(payload, trace, name) {
-  const map = mapOf(payload, trace, name);
+function axesOf(payload, trace, id) {
+  const map = mapOf(payload, trace, id);
   if (map) return Object.fromEntries(map.axes.map((axis) => [axis.dim, axis.values]));
   const film = payload.films.find((one) => one.trace === trace);
   const run = payload.runs.find((one) => one.trace === trace);
-  const frames = Array.from({ length: run?.frames?.count ?? 0 }, (_, at) => at);
   const steps = film?.steps ?? run?.steps.map((known) => known.step) ?? [];
   const filled = (values) => (values?.length ? values : [null]);
   return {
     branch: [film?.branch ?? null],
     step: filled(steps),
     layer: [null],
-    frame: filled(film?.frames ?? frames),
+    frame: filled(film?.frames ?? framesOf(run)),
     y: [null],
     x: [null],
   };
 }
 
-export function mapOf(payload, trace, name) {
-  return payload.maps.find((map) => map.trace === trace && map.name === name) ?? null;
+/* A map by its id, which the maps of one variable share over all traces: two results may have maps of one name. */
+export function mapOf(payload, trace, id) {
+  return payload.maps.find((map) => map.trace === trace && map.id === id) ?? null;
 }
 
 export class View {
@@ -48,8 +49,8 @@ export class View {
     const traces = runs.map((run) => run.trace);
     const trace = traces.includes(wanted.trace) ? wanted.trace : (traces[0] ?? null);
     const other = traces.includes(wanted.with) && wanted.with !== trace ? wanted.with : null;
-    const names = maps.filter((map) => map.trace === trace).map((map) => map.name);
-    const map = names.includes(wanted.map) ? wanted.map : (names[0] ?? null);
+    const known = maps.filter((map) => map.trace === trace).map((map) => map.id);
+    const map = known.includes(wanted.map) ? wanted.map : (known[0] ?? null);
     const axes = axesOf(this.payload, trace, map);
     const places = Object.fromEntries(
       [...PLACES, "y", "x"].map((dim) => [dim, nearest(axes[dim], wanted[dim], start(dim, axes[dim]))]),
@@ -100,6 +101,7 @@ export class View {
       if (keys.some((key) => before[key] !== now[key])) callback(now);
     }
     this.redraws.push(performance.now() - start);
+    if (this.redraws.length > REDRAWS) this.redraws.shift();
   }
 
   stop() {

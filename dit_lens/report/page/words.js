@@ -35,7 +35,7 @@ export function stepWords(run, step) {
 }
 
 /* "step 7 (σ 0.903, transformer)", "layer 3", "branch cond" */
-export function dimWords(run, dim, value) {
+function dimWords(run, dim, value) {
   return dim === "step" ? stepWords(run, value) : `${dim} ${value}`;
 }
 

@@ -133,6 +133,8 @@ class Lens:
             If an edit does not fit the run, or its source does not give what it needs; before the model runs.
         MissedEdit
             If an edit did not come to an address, or the pipeline undid it.
+        IncompleteTrace, UnexpectedVisit
+            With ``keep``: if not all of it came, or an address came twice.
         """
         course = Departures(edits=edits, resets=resets, start=start, stop_after=stop_after)
         return self.generate_batch([request], decode=decode, keep=keep, **course)[0]

@@ -5,13 +5,12 @@ Everything is checked and drawn before anything is written.
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from dit_lens.figures.command import command_of, shown_path
 from dit_lens.figures.errors import BadFigure
 from dit_lens.figures.films import FILM_FORMATS, enlargement, write_film
 from dit_lens.figures.fit import fit
@@ -106,7 +105,7 @@ def save_figure(
     opened, command = _open(result)
     ready = ready_probe(opened, params, probe)
     options = {"name": name, "format": as_format, "style": style if name != FILMS else None, "width": wide}
-    command = _command(command, options, params or {}, probe, path) if command else ""
+    command = command_of(command, options, params or {}, probe, path) if command else ""
     facts = {"command": command, **options, **facts_of(opened, ready)}
     if name == FILMS:
         return _save_films(opened, ready, path, record, facts)
@@ -184,27 +183,5 @@ def _open(result: xr.Dataset | str | Path) -> tuple[xr.Dataset, str]:
     from dit_lens.probing import load_result
 
     if isinstance(result, str | Path):
-        return load_result(result), _shown(Path(result))
+        return load_result(result), shown_path(Path(result))
     return result, ""
-
-
-def _shown(path: Path) -> str:
-    """A path as it was given; of an absolute one the part below the working folder, or the name alone."""
-    if not path.is_absolute():
-        return path.as_posix()
-    here = Path.cwd()
-    return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.name
-
-
-def _command(
-    result: str, options: Mapping[str, str | None], params: Mapping[str, Any], probe: object, path: Path
-) -> str:
-    words = ["dit-lens", "figure", result]
-    words += [word for option, value in options.items() if value is not None for word in (f"--{option}", value)]
-    words += [word for key, value in params.items() for word in ("--set", f"{key}={_written(value)}")]
-    words += ["--probe", probe] if isinstance(probe, str) else []
-    return shlex.join([*words, "-o", _shown(path)])
-
-
-def _written(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

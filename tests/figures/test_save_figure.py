@@ -260,3 +260,18 @@ def test_what_is_no_figure_is_left_alone(saved, here):
     with pytest.raises(FigureInTheWay):
         save_figure(saved, "layers_by_frames", "a.png")
     assert (here / "a.png").read_text() == "keep me"
+
+
+def test_no_folder_of_the_machine_is_in_the_command(saved, here):
+    elsewhere = here.parent / f"{here.name}-elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "mine.py").write_text(
+        PROBE.replace("height: float = 2.0", "height: float = 2.0\n        table: str = ''")
+    )
+    probe, table = f"{elsewhere}/mine.py:Mine", str(elsewhere / "table.csv")
+    path = save_result(analyze(synthetic_store(here / "s.zarr", ["block.out:energy"]), probe), elsewhere / "mine.zarr")
+    made = save_figure(path, "totals", here / "a.svg", probe=probe, params={"table": table}, style="screen")
+    assert made.command == (
+        "dit-lens figure mine.zarr --name totals --format svg --style screen --set table=table.csv "
+        "--probe mine.py:Mine -o a.svg"
+    )

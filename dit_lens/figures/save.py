@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from dit_lens.figures.command import command_of, shown_path
 from dit_lens.figures.errors import BadFigure
-from dit_lens.figures.films import FILM_FORMATS, enlargement, write_film
+from dit_lens.figures.films import FILM_FORMATS, enlargement, film_places, is_film, write_film
 from dit_lens.figures.fit import fit
 from dit_lens.figures.note import data_of
+from dit_lens.figures.places import check_folder, check_places, companions, named_by
 from dit_lens.figures.redraw import FILMS, films_of, find_figure, ready_probe
-from dit_lens.figures.sidecar import check_place, facts_of, write_data, write_record
+from dit_lens.figures.sidecar import facts_of, write_data, write_record
 from dit_lens.figures.style import DPI, FORMATS, WIDTHS, Format, Style, Width, rendered
 from dit_lens_stores.errors import close_match
 
@@ -100,7 +101,9 @@ def save_figure(
     path = Path(path)
     as_format = _format(name, format, path)
     record = path / f"{FILMS}.json" if name == FILMS else path.with_name(path.name + ".json")
-    check_place(path, record)
+    if name == FILMS:
+        check_folder(path, record)
+    check_places([*companions(path / FILMS)] if name == FILMS else [path, *companions(path)], record)
     wide = _wide(name, style, width)
     opened, command = _open(result)
     ready = ready_probe(opened, params, probe)
@@ -133,10 +136,14 @@ def _save_films(result: xr.Dataset, probe: AnyProbe, folder: Path, record: Path,
     if films is None:
         find_figure(result, probe, FILMS)  # says which figures there are
         raise AssertionError("unreachable")
+    places = film_places(films, folder, facts["format"])
+    check_places(places, record)
+    earlier = {name for name in named_by(record) if is_film(name)}
     folder.mkdir(parents=True, exist_ok=True)
-    over, times = str(films.dims[0]), enlargement(max(films.shape[2:4]))
-    places = [(label, folder / f"{over}-{int(label):02d}.{facts['format']}") for label in films[over].values]
-    files = [write_film(films.sel({over: label}).values, place, enlarge=times) for label, place in places]
+    for stale in earlier - {place.name for place in places}:
+        (folder / stale).unlink(missing_ok=True)
+    times = enlargement(max(films.shape[2:4]))
+    files = [write_film(film.values, place, enlarge=times) for film, place in zip(films, places, strict=True)]
     data = write_data(films.to_dataset(name=str(films.name)), folder / FILMS)
     facts |= {"data": data.name, "data_is": "what is drawn", "enlarged": times}
     return Saved(folder, data, write_record(record, facts, [*files, data]), facts["command"])

@@ -60,19 +60,37 @@ if TYPE_CHECKING:
         Untraceable,
     )
     from dit_lens.figures.errors import BadFigure, FigureError, FigureInTheWay, UnknownFigure
+    from dit_lens.notebook.errors import MissingWidgets
     from dit_lens.probing.errors import (
         BadParams,
+        BadScheduler,
+        BadShard,
+        BadState,
         BrokenProbe,
         MissingCapture,
+        MissingDask,
+        MissingShard,
         NonConformingProbe,
         NotAResult,
         NothingToAnalyze,
+        OtherShard,
         ProbeError,
         ProbeFailed,
         ResultExists,
+        SameStore,
         UnknownProbe,
+        WorkersLost,
     )
     from dit_lens.puzzles.errors import BadPuzzle
+    from dit_lens.report.errors import (
+        BadReportPath,
+        CapTooSmall,
+        ForeignStore,
+        MixedTraces,
+        NoResults,
+        ReportError,
+        ReportExists,
+    )
     from dit_lens.testing.errors import AdapterFailed
     from dit_lens.tiny.errors import BadRecipe
 
@@ -85,13 +103,18 @@ __all__ = [
     "BadParams",
     "BadPuzzle",
     "BadRecipe",
+    "BadReportPath",
     "BadRequest",
+    "BadScheduler",
     "BadScores",
     "BadSelection",
+    "BadShard",
     "BadSize",
+    "BadState",
     "BeyondFloat16",
     "BrokenProbe",
     "Busy",
+    "CapTooSmall",
     "Corrupt",
     "Damaged",
     "DiskFull",
@@ -101,9 +124,15 @@ __all__ = [
     "FigureError",
     "FigureInTheWay",
     "FlowClosed",
+    "ForeignStore",
     "IncompleteTrace",
     "MissedEdit",
     "MissingCapture",
+    "MissingDask",
+    "MissingShard",
+    "MissingWidgets",
+    "MixedTraces",
+    "NoResults",
     "NonConformingProbe",
     "NotAResult",
     "NotAStore",
@@ -112,11 +141,15 @@ __all__ = [
     "OtherBench",
     "OtherRun",
     "OtherSettings",
+    "OtherShard",
     "OutOfOrder",
     "OverBudget",
     "ProbeError",
     "ProbeFailed",
+    "ReportError",
+    "ReportExists",
     "ResultExists",
+    "SameStore",
     "StoreError",
     "StoreExists",
     "UnexpectedVisit",
@@ -130,10 +163,11 @@ __all__ = [
     "Unreachable",
     "UnsupportedNNsight",
     "Untraceable",
+    "WorkersLost",
     "close_match",
 ]
 
-_ROOMS = ("engine", "probing", "puzzles", "testing", "tiny", "bench", "figures")
+_ROOMS = ("engine", "probing", "puzzles", "testing", "tiny", "bench", "figures", "report", "notebook")
 
 
 def __getattr__(name: str) -> object:

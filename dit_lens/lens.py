@@ -134,7 +134,7 @@ class Lens:
         MissedEdit
             If an edit did not come to an address, or the pipeline undid it.
         IncompleteTrace, UnexpectedVisit
-            If an address of what is kept did not come, or came twice.
+                    With ``keep``: if not all of it came, or an address came twice.
         """
         course = Departures(edits=edits, resets=resets, start=start, stop_after=stop_after)
         return self.generate_batch([request], decode=decode, keep=keep, **course)[0]

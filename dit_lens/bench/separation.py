@@ -2,7 +2,8 @@
 
 The area is the share of pairs, one question that failed and one that was solved, in which the failed one has the larger
 number; ties count half. What varies is questions, so questions are resampled, never pairs or seeds: each gets a random
-weight, failed and solved ones apart, since how many there are of each says nothing about the number.
+weight, failed and solved ones apart, since how many there are of each says nothing about the number. Weights are given
+out by the order of the numbers, so the order of the questions says nothing either.
 
 As in ``intervals``, one question more that nobody saw is shared out between the two kinds, the rarer one getting more
 of it: for the lower end it is where it does most harm, for the upper where it does most good. A plain bootstrap of a
@@ -88,7 +89,7 @@ def separation(
     'only 1 of 3 questions failed'
     """
     known = [(float(number), bool(bad)) for number, bad in zip(numbers, failed, strict=True) if np.isfinite(number)]
-    values_F, values_S = (np.array([value for value, bad in known if bad is kind]) for kind in (True, False))
+    values_F, values_S = (np.sort([value for value, bad in known if bad is kind]) for kind in (True, False))
     counts = (len(values_F), len(values_S))
     nothing = float("nan")
     if reason := _no_area(*counts):

@@ -131,7 +131,9 @@ def analyze(
         shards = [_write_shard(analysis, options.shard, options) for analysis in analyses]
         _show(stores, "shards", shards, options.json_)
         return
-    records = [analyze_one(analysis, options.out, options.figures, options) for analysis in analyses]
+    records = [
+        analyze_one(analysis, options.out, options.figures, options, as_json=options.json_) for analysis in analyses
+    ]
     _show(stores, "results", records, options.json_)
 
 
@@ -154,6 +156,8 @@ def analyze_one(
     out: Path,
     formats: Sequence[FigureFormat] = ("png",),
     options: AnalyzeOptions | None = None,
+    *,
+    as_json: bool = False,
 ) -> ResultRecord:
     """Run one probe, or join its parts; save its result to ``out/NAME.zarr`` and its figures beside it."""
     from dit_lens.probing import save_result
@@ -162,7 +166,7 @@ def analyze_one(
     if options is not None and options.combine:
         result = analysis.join_shards(out)
     else:
-        with _reading(analysis, options) as report:
+        with _reading(analysis, as_json) as report:
             result = analysis.run(report, options.scheduler if options is not None else None)
     save_result(result, path)
     return ResultRecord(
@@ -176,15 +180,15 @@ def analyze_one(
 
 def _write_shard(analysis: Analysis, shard: str, options: AnalyzeOptions) -> ShardRecord:
     number, _, count = shard.partition("/")
-    with _reading(analysis, options, f", part {shard}") as report:
+    with _reading(analysis, options.json_, f", part {shard}") as report:
         path = analysis.write_shard((int(number), int(count)), options.out, report, options.scheduler)
     probe, traces = analysis.probe, tuple(cut.trace_id for cut in analysis.cuts)
     return ShardRecord(probe=probe.name, version=probe.version, shard=shard, state=str(path), traces=traces)
 
 
-def _reading(analysis: Analysis, options: AnalyzeOptions | None, part: str = "") -> AbstractContextManager[Work]:
+def _reading(analysis: Analysis, as_json: bool, part: str = "") -> AbstractContextManager[Work]:
     what = f"probe {analysis.probe.name} on {len(analysis.cuts)} traces{part}"
-    return working_on(what, "bytes", as_json=options is not None and options.json_)
+    return working_on(what, "bytes", as_json=as_json)
 
 
 def _check_ways(options: AnalyzeOptions) -> None:

@@ -101,7 +101,7 @@ def _analyze(store: Path, options: DemoOptions, traces: list[str]) -> Iterator[R
     params = {"trajectory": {"model": options.model}}
     for name, formats in PROBES.items():
         probe = make_probe(name, params.get(name))
-        yield analyze_one(prepare(store, probe, traces=traces), options.out, formats)
+        yield analyze_one(prepare(store, probe, traces=traces), options.out, formats, as_json=options.json_)
 
 
 def _draw(trajectory: ResultRecord, picture: Path, traces: list[str]) -> None:

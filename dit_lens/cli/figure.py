@@ -48,8 +48,9 @@ class FigureOptions(BaseModel):
         Parameter(help="Format of the file; gif and mp4 are for films. [default: what --out ends in]"),
     ] = None
     style: Annotated[
-        Literal["paper", "screen"], Parameter(help="Fitted to the width of a paper, or as large as the probe draws it.")
-    ] = "paper"
+        Literal["paper", "screen"] | None,
+        Parameter(help="Fitted to the width of a paper, or as large as the probe draws it. [default: paper]"),
+    ] = None
     width: Annotated[
         Literal["column", "page"] | None,
         Parameter(help="Of the figure on paper: 3.25 or 6.75 inches. [default: page]"),
@@ -97,7 +98,7 @@ def figure(
         options.name,
         options.out,
         format=options.format,
-        style=options.style,
+        style=options.style or "paper",
         width=options.width,
         params=_settings(result, options.set_),
         probe=options.probe,
@@ -108,10 +109,11 @@ def figure(
 def _check_together(options: FigureOptions) -> None:
     if options.name is not None and options.out is None:
         raise BadOption("--out is missing; got nothing beside --name, allowed one file; add -o FILE")
-    if options.name is None and options.out is not None:
+    given = [option for option in ("out", "format", "style", "width") if getattr(options, option) is not None]
+    if options.name is None and given:
         raise BadOption(
-            "--name is missing; got --out without it, allowed the name of one figure; leave out --out to see which "
-            "there are"
+            f"--name is missing; got --{given[0]} without it, allowed the name of one figure; leave out --{given[0]} "
+            f"to see which there are"
         )
 
 

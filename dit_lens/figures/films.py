@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from dit_lens.figures.errors import BadFigure
 
-__all__ = ["FILM_FORMATS", "RATE", "FilmFormat", "enlargement", "write_film"]
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["FILM_FORMATS", "RATE", "FilmFormat", "enlargement", "film_places", "is_film", "write_film"]
 
 FilmFormat = Literal["gif", "mp4"]
 FILM_FORMATS: tuple[FilmFormat, ...] = ("gif", "mp4")
@@ -68,6 +71,38 @@ def enlargement(side: int) -> int:
     (4, 1)
     """
     return max(1, _SIDE // side)
+
+
+def film_places(films: xr.DataArray, folder: Path, ending: str) -> list[Path]:
+    """A file for each film, by its label if that is a number of its own, by its place otherwise.
+
+    Labels of a stranger's films may be words or halves; they are kept in the data beside the films.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> films = xr.DataArray(np.zeros((2, 1, 8, 8, 3), np.uint8), dims=("step", "frame", "y", "x", "rgb"))
+    >>> [place.name for place in film_places(films.assign_coords(step=[0, 4]), Path(), "gif")]
+    ['step-00.gif', 'step-04.gif']
+    >>> [place.name for place in film_places(films.assign_coords(step=[0.1, 0.2]), Path(), "gif")]
+    ['step-00.gif', 'step-01.gif']
+    """
+    over = str(films.dims[0])
+    labels = films[over].values
+    counted = labels.dtype.kind in "iu" and len(set(labels.tolist())) == len(labels) and labels.min() >= 0
+    numbers = labels.tolist() if counted else range(len(labels))
+    return [folder / f"{over}-{number:02d}.{ending}" for number in numbers]
+
+
+def is_film(name: str) -> bool:
+    """Whether that is the name of a film in a folder, and no path that leads out of it.
+
+    Examples
+    --------
+    >>> is_film("step-00.gif"), is_film("films.csv"), is_film("../step-00.gif")
+    (True, False, False)
+    """
+    return "/" not in name and "\\" not in name and name.rpartition(".")[2] in FILM_FORMATS
 
 
 def _write_gif(video: Video, path: Path, rate: float) -> None:

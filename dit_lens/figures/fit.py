@@ -3,12 +3,14 @@
 Scaling the picture would scale its text below what eyes can read. So text shrinks to six points at the least, lines
 and markers shrink with the figure, and what no longer fits is laid out anew: long titles and labels are broken, legends
 get fewer columns, labels that would touch are thinned. The panels keep the shape that the probe gave them. What still
-does not fit after that is refused, by the words that do not.
+does not fit after that is refused, by the words that do not; what did not fit as
+the probe drew it is the probe's affair.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +66,7 @@ def fit(figure: Figure, width: float) -> None:
     """
     with looking():
         _draw(figure)
-        before, shapes = len(misfits(figure)), {axis: _shape(axis) for axis in figure.axes}
+        before, shapes = Counter(misfits(figure)), {axis: _shape(axis) for axis in figure.axes}
         ratio = width / figure.get_figwidth()
         _scale(figure, ratio)
         figure.set_size_inches(width, min(figure.get_figheight() * ratio * _TALLER + 1.0, HEIGHT))
@@ -79,9 +81,9 @@ def fit(figure: Figure, width: float) -> None:
                 break
             figure.set_figheight(height)
         _draw(figure)
-        wrong = misfits(figure)
-    if len(wrong) > before:
-        raise _too_narrow(figure, wrong[0])
+        wrong = Counter(misfits(figure)) - before
+    if wrong:
+        raise _too_narrow(figure, next(iter(wrong)))
 
 
 def misfits(figure: Figure) -> list[str]:
@@ -99,7 +101,7 @@ def misfits(figure: Figure) -> list[str]:
     edge = figure.bbox.padded(_BEYOND * figure.dpi / 72)
     wrong = [f"'{_said(text)}' leaves the figure" for text, box in boxes if not _within(box, edge)]
     pairs = [(a, b) for (a, one), (b, other) in combinations(boxes, 2) if _touch(one, other)]
-    return wrong + [f"'{_said(a)}' lies on '{_said(b)}'" for a, b in pairs]
+    return wrong + [f"'{one}' lies on '{other}'" for one, other in (sorted(map(_said, pair)) for pair in pairs)]
 
 
 def _draw(figure: Figure) -> None:

@@ -15,11 +15,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from dit_lens.figures.errors import BadFigure, UnknownFigure
 from dit_lens.figures.note import data_of
 from dit_lens.figures.style import looking
 from dit_lens.probing import AnyProbe, BadParams, draw_result, get_probe, make_probe
-from dit_lens.probing.blame import blame
+from dit_lens.probing.blame import blame, who
 from dit_lens.probing.files import FILE_MODULE, is_file_name
 from dit_lens_stores.errors import close_match
 
@@ -134,12 +136,20 @@ def drawn(result: xr.Dataset, probe: AnyProbe) -> dict[str, Figure]:
 
 
 def films_of(result: xr.Dataset, probe: AnyProbe) -> xr.DataArray | None:
-    """The moving pictures of a result, if its probe has any: uint8, films x frames x height x width x 3."""
+    """The moving pictures of a result, if its probe has any: uint8, films x frames x height x width x 3.
+
+    Raises
+    ------
+    BadFigure
+        If the probe's films are anything else.
+    """
     films = getattr(probe, "films", None)
     if films is None:
         return None
     with blame(probe, "films"):
         found: xr.DataArray | None = films(result)
+        if found is not None:
+            _check_films(found, probe)
         return found
     raise AssertionError("unreachable")  # for type checkers: the block above either returns or raises
 
@@ -159,6 +169,20 @@ def find_figure(result: xr.Dataset, probe: AnyProbe, name: str) -> Figure:
     raise UnknownFigure(
         f"the result of probe '{probe.name}' has no figure '{name}'; got '{name}', allowed {', '.join(allowed)}"
         + (close_match(name, allowed) or "; choose one of them")
+    )
+
+
+def _check_films(films: xr.DataArray, probe: AnyProbe) -> None:
+    if films.dtype == np.uint8 and films.ndim == 5 and films.shape[-1] == 3 and films.size:
+        over = str(films.dims[0])
+        if over.isidentifier():  # it becomes the name of a file
+            return
+        got = f"a first dimension called {over!r}"
+    else:
+        got = f"{' x '.join(map(str, films.shape)) or 'one value'} of {films.dtype}"
+    raise BadFigure(
+        f"the films of {who(probe)} cannot be saved; got {got}, allowed films x frames x height x width x 3 of uint8, "
+        f"the first with the name of a variable; report it there"
     )
 
 

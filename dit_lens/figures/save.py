@@ -5,19 +5,19 @@ Everything is checked and drawn before anything is written.
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from dit_lens.figures.command import command_of, shown_path
 from dit_lens.figures.errors import BadFigure
-from dit_lens.figures.films import FILM_FORMATS, enlargement, write_film
+from dit_lens.figures.films import FILM_FORMATS, enlargement, film_places, is_film, write_film
 from dit_lens.figures.fit import fit
 from dit_lens.figures.note import data_of
+from dit_lens.figures.places import check_folder, check_places, companions, named_by
 from dit_lens.figures.redraw import FILMS, films_of, find_figure, ready_probe
-from dit_lens.figures.sidecar import check_place, facts_of, write_data, write_record
+from dit_lens.figures.sidecar import facts_of, write_data, write_record
 from dit_lens.figures.style import DPI, FORMATS, WIDTHS, Format, Style, Width, rendered
 from dit_lens_stores.errors import close_match
 
@@ -101,12 +101,14 @@ def save_figure(
     path = Path(path)
     as_format = _format(name, format, path)
     record = path / f"{FILMS}.json" if name == FILMS else path.with_name(path.name + ".json")
-    check_place(path, record)
+    if name == FILMS:
+        check_folder(path, record)
+    check_places([*companions(path / FILMS)] if name == FILMS else [path, *companions(path)], record)
     wide = _wide(name, style, width)
     opened, command = _open(result)
     ready = ready_probe(opened, params, probe)
     options = {"name": name, "format": as_format, "style": style if name != FILMS else None, "width": wide}
-    command = _command(command, options, params or {}, probe, path) if command else ""
+    command = command_of(command, options, params or {}, probe, path) if command else ""
     facts = {"command": command, **options, **facts_of(opened, ready)}
     if name == FILMS:
         return _save_films(opened, ready, path, record, facts)
@@ -134,10 +136,14 @@ def _save_films(result: xr.Dataset, probe: AnyProbe, folder: Path, record: Path,
     if films is None:
         find_figure(result, probe, FILMS)  # says which figures there are
         raise AssertionError("unreachable")
+    places = film_places(films, folder, facts["format"])
+    check_places(places, record)
+    earlier = {name for name in named_by(record) if is_film(name)}
     folder.mkdir(parents=True, exist_ok=True)
-    over, times = str(films.dims[0]), enlargement(max(films.shape[2:4]))
-    places = [(label, folder / f"{over}-{int(label):02d}.{facts['format']}") for label in films[over].values]
-    files = [write_film(films.sel({over: label}).values, place, enlarge=times) for label, place in places]
+    for stale in earlier - {place.name for place in places}:
+        (folder / stale).unlink(missing_ok=True)
+    times = enlargement(max(films.shape[2:4]))
+    files = [write_film(film.values, place, enlarge=times) for film, place in zip(films, places, strict=True)]
     data = write_data(films.to_dataset(name=str(films.name)), folder / FILMS)
     facts |= {"data": data.name, "data_is": "what is drawn", "enlarged": times}
     return Saved(folder, data, write_record(record, facts, [*files, data]), facts["command"])
@@ -184,27 +190,5 @@ def _open(result: xr.Dataset | str | Path) -> tuple[xr.Dataset, str]:
     from dit_lens.probing import load_result
 
     if isinstance(result, str | Path):
-        return load_result(result), _shown(Path(result))
+        return load_result(result), shown_path(Path(result))
     return result, ""
-
-
-def _shown(path: Path) -> str:
-    """A path as it was given; of an absolute one the part below the working folder, or the name alone."""
-    if not path.is_absolute():
-        return path.as_posix()
-    here = Path.cwd()
-    return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.name
-
-
-def _command(
-    result: str, options: Mapping[str, str | None], params: Mapping[str, Any], probe: object, path: Path
-) -> str:
-    words = ["dit-lens", "figure", result]
-    words += [word for option, value in options.items() if value is not None for word in (f"--{option}", value)]
-    words += [word for key, value in params.items() for word in ("--set", f"{key}={_written(value)}")]
-    words += ["--probe", probe] if isinstance(probe, str) else []
-    return shlex.join([*words, "-o", _shown(path)])
-
-
-def _written(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

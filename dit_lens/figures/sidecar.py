@@ -21,54 +21,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dit_lens.figures.errors import FigureInTheWay
+from dit_lens.figures.places import MARK, companions
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from dit_lens.probing import AnyProbe
 
-__all__ = ["MARK", "ROWS_AT_MOST", "check_place", "facts_of", "table_of", "write_data", "write_record"]
+__all__ = ["ROWS_AT_MOST", "facts_of", "table_of", "write_data", "write_record"]
 
-MARK = "dit_lens_figure"
 ROWS_AT_MOST = 20_000
 _PACKAGES = ("dit-lens", "matplotlib", "numpy", "xarray")
-
-
-def check_place(path: Path, record: Path) -> None:
-    """Refuse if a figure would replace something that is none.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        Where it goes.
-    record : pathlib.Path
-        Its record: a file beside which lies the record of a figure was a figure.
-
-    Raises
-    ------
-    FigureInTheWay
-
-    Examples
-    --------
-    >>> folder = getfixture("tmp_path")
-    >>> _ = (folder / "a.pdf").write_text("keep me")
-    >>> check_place(folder / "a.pdf", folder / "a.pdf.json")
-    Traceback (most recent call last):
-    ...
-    dit_lens.figures.errors.FigureInTheWay: a figure cannot be saved at '...a.pdf'; ...
-    """
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        return
-    try:
-        ours = MARK in json.loads(record.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):
-        ours = False
-    if not ours:
-        raise FigureInTheWay(
-            f"a figure cannot be saved at '{path}'; got something that was not made by figure, allowed a free path or "
-            f"an earlier figure with its '{record.name}'; choose another path"
-        )
 
 
 def table_of(data: xr.Dataset) -> tuple[list[str], Iterable[list[Any]]]:
@@ -100,7 +63,7 @@ def write_data(data: xr.Dataset, figure: Path) -> Path:
     -------
     pathlib.Path
     """
-    table, folder = (figure.with_name(figure.name + ending) for ending in (".csv", ".zarr"))
+    table, folder = companions(figure)
     table.unlink(missing_ok=True)  # of an earlier figure, whose data may have been larger or smaller
     shutil.rmtree(folder, ignore_errors=True)
     if sum(variable.size for variable in data.data_vars.values()) > ROWS_AT_MOST:

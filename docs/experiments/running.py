@@ -25,7 +25,7 @@ from experiments.catalogue import Experiment
 
 __all__ = ["measure", "weights_sha256"]
 
-_SECONDS = "seconds.json"
+_SECONDS, _FIGURES = "seconds.json", "figures"
 
 
 def measure(experiment: Experiment, runs: Path, out: Path, workers: int, quick: bool) -> Path:
@@ -80,6 +80,7 @@ def weights_sha256() -> str:
 def _forget(folder: Path, probe: str) -> None:
     """Remove a result, not what was measured for it: the command refuses to write over a result."""
     shutil.rmtree(folder / f"{probe}.zarr", ignore_errors=True)
+    shutil.rmtree(folder / _FIGURES, ignore_errors=True)
     for figure in folder.glob(f"{probe}-*.png"):
         figure.unlink()
 
@@ -116,9 +117,14 @@ def _sigmas(result: xr.Dataset) -> list[float] | None:
 
 
 def _draw(folder: Path, experiment: Experiment, result: xr.Dataset, images: Path) -> dict[str, str]:
-    """Save every figure with its data, as ``dit-lens figure`` does; returns the command of each, by its name."""
+    """Save every figure with its data, as ``dit-lens figure`` does; returns the command of each, by its name.
+
+    They stay with what was measured; a page needs the picture alone, so its old one is replaced by a copy.
+    """
     commands = {}
+    images.mkdir(parents=True, exist_ok=True)
     for name in (listed.name for listed in list_figures(result, ready_probe(result))):
-        image = images / f"paper-{experiment.name}-{name}.png"
-        commands[name] = save_figure(folder / f"{experiment.probe}.zarr", name, image).command
+        saved = save_figure(folder / f"{experiment.probe}.zarr", name, folder / _FIGURES / f"{name}.png")
+        shutil.copyfile(saved.figure, images / f"paper-{experiment.name}-{name}.png")
+        commands[name] = saved.command
     return commands

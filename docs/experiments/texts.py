@@ -141,7 +141,7 @@ def _told(one: Found, *figures: str) -> dict[str, str]:
 def _drawn(command: str | None) -> str:
     if command is None:
         return "Drawn by `intervene` itself, when it ran.\n"
-    return f"Drawn from the result, its data beside it, by\n\n```\n{command}\n```\n"
+    return f"Drawn from the result, with its data beside it, by\n\n```\n{command}\n```\n"
 
 
 PAGES: dict[str, Callable[[Mapping[str, Found]], dict[str, str]]] = {

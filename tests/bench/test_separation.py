@@ -71,14 +71,27 @@ def test_what_separates_all_that_was_seen_is_not_certain():
     assert few.low < 0.5 < 0.9 < many.low < 1
 
 
-def test_seeds_of_the_weights_and_order_of_questions_change_nothing_that_matters():
+@pytest.mark.parametrize("count", [12, 30])
+def test_order_of_questions_changes_nothing_and_seeds_of_the_weights_little(count):
+    rng = np.random.default_rng(3)
+    values, failed = rng.random(count), np.arange(count) % 2 == 0
+    found = separation(values.tolist(), failed.tolist()).area
+    assert found.low < found.mean < found.high
+    for _ in range(4):
+        order = rng.permutation(count)
+        assert separation(values[order].tolist(), failed[order].tolist()).area == found
+    other = separation(values.tolist(), failed.tolist(), seed=1).area
+    assert other.mean == found.mean
+    assert (other.low, other.high) != (found.low, found.high)
+    assert (other.low, other.high) == pytest.approx((found.low, found.high), abs=0.03)
+
+
+def test_what_foretells_solving_is_the_mirror_of_what_foretells_failing():
     rng = np.random.default_rng(3)
     values, failed = rng.random(30), rng.random(30) < 0.5
-    again = separation(values.tolist(), failed.tolist()).area
-    assert separation(values.tolist(), failed.tolist()).area == again
-    turned = separation((1 - values).tolist(), failed.tolist()).area
-    assert turned.mean == pytest.approx(1 - again.mean)
-    assert turned.low == pytest.approx(1 - again.high, abs=0.02)
+    found, turned = (separation(each.tolist(), failed.tolist()).area for each in (values, 1 - values))
+    assert turned.mean == pytest.approx(1 - found.mean)
+    assert turned.low == pytest.approx(1 - found.high, abs=0.02)
 
 
 def test_it_says_why_there_is_no_area_and_no_interval():

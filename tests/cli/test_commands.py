@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -66,6 +67,8 @@ def test_demo_ends_with_where_everything_is(dit_lens_command, tmp_path: Path, mo
     shutil.rmtree(paths["store"][0])  # what a refusal of other settings tells to do
     anew = dit_lens_command("demo", "--model", model, "--size", 3, "--steps", 2, "--out", tmp_path / "demo", "--json")
     assert [unit["status"] for unit in anew.json["run"]["units"]] == ["complete", "complete"]
+    works = {json.loads(line)["work"] for line in anew.err.splitlines()}
+    assert works == {"trace", "probe energy on 2 traces", "probe trajectory on 2 traces"}
 
 
 @pytest.mark.parametrize(("steps", "rows"), [(20, 8), (20, 20), (9, 8), (2, 8), (1, 8), (50, 3)])

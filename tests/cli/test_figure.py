@@ -69,6 +69,12 @@ WRONG = {
         "--out is missing; got nothing beside --name, allowed one file; add -o FILE",
     ),
     "no name": ("-o a.pdf", "--name is missing; got --out without it"),
+    "a format of a list": (
+        "--format svg",
+        "--name is missing; got --format without it, allowed the name of one figure",
+    ),
+    "a width of a list": ("--width column", "--name is missing; got --width without it"),
+    "a style of a list": ("--style paper", "got --style without it, allowed the name of one figure; leave out --style"),
     "an unknown format": ("--name x -o a.pdf --format pfd", "--format cannot be used; got 'pfd', allowed pdf, svg"),
     "a film of a figure": ("--name layers_by_frames -o a.gif", "cannot have that format; got 'gif', allowed pdf, svg"),
     "no films": ("--name films -o a --format gif", "has no figure 'films'; got 'films', allowed layers_by_frames"),

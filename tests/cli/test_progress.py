@@ -83,6 +83,16 @@ def test_events_of_bytes(dit_lens_command, tmp_path: Path, store: Path) -> None:
     fsspec.filesystem("memory").rm("/progress", recursive=True)
 
 
+def test_the_end_counts_the_seconds_after_the_last_report(capsys: pytest.CaptureFixture[str]) -> None:
+    """Such as those of decoding a video."""
+    with working_on("trace", "steps", as_json=True) as work:
+        work(2, 2)
+        time.sleep(0.2)
+    begin, end = events_of(capsys.readouterr().err)
+    assert end["seconds"] >= begin["seconds"] + 0.2
+    assert (end["done"], end["total"]) == (begin["done"], begin["total"]) == (2, 2)
+
+
 def test_an_interrupt_is_told(dit_lens_command, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = dit_lens.Lens.trace
 

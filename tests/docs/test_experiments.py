@@ -87,13 +87,20 @@ def test_pages_need_every_experiment_and_every_placeholder(found: dict[str, Foun
 
 
 def test_a_small_one_runs_from_its_command_to_its_files(tmp_path: Path) -> None:
+    image = tmp_path / "docs" / "images" / "paper-swap-effect_by_layer.png"
+    image.parent.mkdir(parents=True)
+    image.write_bytes(b"of an earlier run, without a record")
     path = measure(EXPERIMENTS["swap"], tmp_path / "runs", tmp_path / "docs", 1, quick=True)
     document = json.loads(path.read_text(encoding="utf-8"))
     small = Found(document)
     assert small.sizes == (1, 1)
     assert small.controls["sham_identical"] == "2 of 2"
     assert small.interval("effect", direction="forward", source="donor", layer=9).mean == pytest.approx(1, abs=1e-4)
-    assert (tmp_path / "docs" / "images" / "paper-swap-effect_by_layer.png").stat().st_size > 1000
+    drawn = tmp_path / "runs" / "swap" / "figures" / "effect_by_layer.png"
+    assert image.read_bytes() == drawn.read_bytes()
+    assert drawn.stat().st_size > 1000
+    assert {path.suffix for path in image.parent.iterdir()} == {".png"}
+    assert {"effect_by_layer.png.csv", "effect_by_layer.png.json"} <= {path.name for path in drawn.parent.iterdir()}
 
 
 @pytest.mark.slow

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import re
 import subprocess
 from pathlib import Path
+from typing import ClassVar
 
 import imageio_ffmpeg
 import numpy as np
@@ -14,7 +17,7 @@ from PIL import Image
 
 from dit_lens.figures import BadFigure, FigureInTheWay, list_figures, ready_probe, save_figure, write_film
 from dit_lens.probing import save_result
-from dit_lens_probes.trajectory import write_films
+from dit_lens_probes.trajectory import Trajectory, write_films
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +76,70 @@ def test_a_gif_for_each_step_shows_the_pictures(result, tmp_path, monkeypatch):
     assert again.record.read_bytes() == made.record.read_bytes()
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").write_text("keep me")
-    with pytest.raises(FigureInTheWay):
+    with pytest.raises(FigureInTheWay, match=r"films cannot be saved in 'other'; got something that was not made by"):
         save_figure(path, "films", "other", format="gif")
+
+
+def test_films_of_an_earlier_call_go_and_what_is_not_ours_stays(result, tmp_path):
+    folder = tmp_path / "films"
+    save_figure(result, "films", folder, format="gif")
+    (folder / "notes.txt").write_text("keep me")
+    (folder / "mine.gif").write_text("keep me too")
+    save_figure(result.isel(step=[0, 1]), "films", folder, format="mp4")
+    ours = ["films.csv", "films.json", "step-00.mp4", "step-04.mp4"]
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*ours, "notes.txt", "mine.gif"])
+    (folder / "step-19.mp4").write_text("keep me")
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(FigureInTheWay, match=r"step-19.mp4'; got something that was not made by figure"):
+        save_figure(result, "films", folder, format="mp4")
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+class Stranger(Trajectory):
+    """Gives films that no probe of ours gives."""
+
+    name = "stranger"
+    given: ClassVar[xr.DataArray]
+
+    def films(self, result):
+        return self.given
+
+
+@pytest.mark.parametrize(
+    ("over", "labels", "names"),
+    [
+        ("layer", ["first", "last"], ["layer-00.gif", "layer-01.gif"]),
+        ("sigma", [0.1, 0.2], ["sigma-00.gif", "sigma-01.gif"]),
+        ("step", [7, 7], ["step-00.gif", "step-01.gif"]),
+        ("step", [3, 7], ["step-03.gif", "step-07.gif"]),
+    ],
+)
+def test_every_film_has_a_file_whatever_its_label(result, tmp_path, monkeypatch, over, labels, names):
+    films = xr.DataArray(np.zeros((2, 1, 8, 8, 3), np.uint8), dims=(over, "f", "y", "x", "rgb"), name="film")
+    monkeypatch.setattr(Stranger, "given", films.assign_coords({over: labels}), raising=False)
+    mine = result.assign_attrs(probe="stranger")
+    made = save_figure(mine, "films", tmp_path / "films", format="gif", probe=Stranger)
+    assert sorted(path.name for path in made.figure.glob("*.gif")) == names
+    rows = list(csv.DictReader(made.data.read_text().splitlines()))
+    assert {row[over] for row in rows} == {str(label) for label in labels}
+
+
+@pytest.mark.parametrize(
+    ("films", "got"),
+    [
+        (xr.DataArray(np.zeros((2, 1, 8, 8, 3)), name="film"), "2 x 1 x 8 x 8 x 3 of float64"),
+        (xr.DataArray(np.zeros((2, 8, 8, 3), np.uint8), name="film"), "2 x 8 x 8 x 3 of uint8"),
+        (xr.DataArray(np.zeros((2, 1, 8, 8, 4), np.uint8), name="film"), "2 x 1 x 8 x 8 x 4 of uint8"),
+        (xr.DataArray(np.zeros((0, 1, 8, 8, 3), np.uint8), name="film"), "0 x 1 x 8 x 8 x 3 of uint8"),
+        (xr.DataArray(np.zeros((1, 1, 8, 8, 3), np.uint8), dims=("../a", *"byxc")), "a first dimension called '../a'"),
+    ],
+)
+def test_films_that_are_none_are_refused_by_the_name_of_their_probe(result, tmp_path, monkeypatch, films, got):
+    monkeypatch.setattr(Stranger, "given", films, raising=False)
+    words = rf"the films of probe 'stranger' .* cannot be saved; got {re.escape(got)}, allowed films x frames x height"
+    with pytest.raises(BadFigure, match=words):
+        save_figure(result.assign_attrs(probe="stranger"), "films", tmp_path / "f", format="gif", probe=Stranger)
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_mp4_for_each_step_can_be_played(result, tmp_path):

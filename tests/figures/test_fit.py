@@ -48,6 +48,29 @@ def test_what_cannot_be_read_at_a_width_is_refused():
         fit(figure, 3.25)
 
 
+def test_what_lay_on_text_as_the_probe_drew_it_is_not_held_against_a_width():
+    figure = Figure(figsize=(8, 2))
+    for words in ("below", "above"):
+        figure.text(0.1, 0.5, words)
+    fit(figure, 6.75)
+    assert misfits(figure) == ["'above' lies on 'below'"]
+
+
+def test_text_that_was_crowded_before_excuses_no_other():
+    """Labels of ticks are thinned, so there are fewer misfits than before; one of them is new."""
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    figure.subplots().set_xticks(np.linspace(0, 1, 40), [f"a long label {number}" for number in range(40)])
+    figure.text(0.1, 0.5, "words on the left side")
+    figure.text(0.4, 0.5, "words on the right side")
+    figure.draw_without_rendering()
+    before = misfits(figure)
+    assert len(before) > 2
+    assert not any("words" in line for line in before)
+    with pytest.raises(BadFigure, match=r"where 'words on the left side' lies on 'words on the right side', allowed"):
+        fit(figure, 3.25)
+    assert len(misfits(figure)) < len(before)
+
+
 def test_a_note_lives_with_its_figure_only():
     before = len(note._NOTES)
     figure = note_data(Figure(), xr.Dataset())

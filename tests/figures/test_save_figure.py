@@ -260,3 +260,45 @@ def test_what_is_no_figure_is_left_alone(saved, here):
     with pytest.raises(FigureInTheWay):
         save_figure(saved, "layers_by_frames", "a.png")
     assert (here / "a.png").read_text() == "keep me"
+
+
+@pytest.mark.parametrize("name", ["a.svg.csv", "a.svg.zarr", "a.svg.json"])
+def test_what_lies_where_a_companion_would_is_left_alone(saved, here, name):
+    kept = here / name / "keep.txt" if name.endswith("zarr") else here / name
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_text("{}")
+    with pytest.raises(
+        FigureInTheWay, match=rf"cannot be saved at '{name}'; got something that was not made by figure"
+    ):
+        save_figure(saved, "layer_over_steps", "a.svg", style="screen")
+    assert kept.read_text() == "{}"
+    assert [path.name for path in here.iterdir()] == [name]
+
+
+def test_a_companion_that_the_record_does_not_name_is_left_alone(saved, here):
+    first = save_figure(saved, "layer_over_steps", "a.svg", style="screen")
+    assert save_figure(saved, "layer_over_steps", "a.svg", style="screen") == first
+    (here / "a.svg.zarr").mkdir()
+    (here / "a.svg.zarr" / "keep.txt").write_text("keep me")
+    before = {path: path.read_bytes() for path in here.iterdir() if path.is_file()}
+    with pytest.raises(
+        FigureInTheWay, match=r"at 'a.svg.zarr'; got .*, allowed a free path or what an earlier 'a.svg."
+    ):
+        save_figure(saved, "layer_over_steps", "a.svg", style="screen")
+    assert (here / "a.svg.zarr" / "keep.txt").read_text() == "keep me"
+    assert {path: path.read_bytes() for path in here.iterdir() if path.is_file()} == before
+
+
+def test_no_folder_of_the_machine_is_in_the_command(saved, here):
+    elsewhere = here.parent / f"{here.name}-elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "mine.py").write_text(
+        PROBE.replace("height: float = 2.0", "height: float = 2.0\n        table: str = ''")
+    )
+    probe, table = f"{elsewhere}/mine.py:Mine", str(elsewhere / "table.csv")
+    path = save_result(analyze(synthetic_store(here / "s.zarr", ["block.out:energy"]), probe), elsewhere / "mine.zarr")
+    made = save_figure(path, "totals", here / "a.svg", probe=probe, params={"table": table}, style="screen")
+    assert made.command == (
+        "dit-lens figure mine.zarr --name totals --format svg --style screen --set table=table.csv "
+        "--probe mine.py:Mine -o a.svg"
+    )

@@ -90,8 +90,13 @@ def test_the_curve_is_that_of_scikit_learn(planted, step, label):
     np.testing.assert_array_equal(chance.get_data(), [[0, 1], [0, 1]])
     np.testing.assert_array_equal(drawn.get_xdata(), false_rates)
     interval = f"{float(curve['area']):.3f} [{float(curve['area_low']):.3f}, {float(curve['area_high']):.3f}]"
-    assert drawn.get_label() == f"disagreement of latents: {interval}"
-    assert "38 questions" in figure.get_suptitle()
+    failed = int(known(planted, "disagreement", label)[0].sum())
+    assert drawn.get_label() == f"disagreement of latents: {interval}\n{failed} failed, {38 - failed} solved"
+    if label != 4:
+        entropy_failed, _ = known(planted, "answer_entropy", label)
+        counted = f"{entropy_failed.sum()} failed, {(~entropy_failed).sum()} solved"
+        assert axis.lines[2].get_label().endswith(counted)
+        assert len(entropy_failed) == 37  # of one question with a verdict nobody knows the entropy
     assert f"step {label} (σ" in figure.get_suptitle()
 
 
@@ -106,6 +111,7 @@ def test_areas_are_drawn_with_their_intervals(planted, same_as_noted):
     figure = draw_areas(planted.sel(branch="guided"))
     same_as_noted(figure)
     assert len(figure.axes[0].collections) == 2
+    assert "38 questions with a verdict" in figure.get_suptitle()
 
 
 def test_a_step_that_is_not_there_cannot_be_drawn(planted):

@@ -110,7 +110,7 @@ def working_on(what: str, unit: Unit = "units", *, as_json: bool = False) -> Ite
 
 def _display(work: Work, as_json: bool) -> Display:
     if as_json:
-        return Events()
+        return Events(work.now)
     if _is_terminal():
         return Bars(work.what, work.now)
     return Lines()

@@ -41,7 +41,7 @@ def draw_areas(chosen: xr.Dataset) -> Figure:
     mark_switch(axis, chosen)
     plain(axis)
     axis.legend(fontsize=7.5, frameon=False)
-    words = f"Do seeds that disagree foretell failure? {_counted(chosen)}, 95 % over questions"
+    words = f"Do seeds that disagree foretell failure? {_counted(chosen)}; 95 % over questions"
     figure.suptitle(words, fontsize=9.5, x=0.01, ha="left")
     return note_data(figure, chosen[[name + end for name in PREDICTORS.values() for end in ("", "_low", "_high")]])
 
@@ -74,7 +74,7 @@ def draw_roc(chosen: xr.Dataset, step: int | None) -> Figure:
     figure.legend(loc="outside lower center", ncols=1, fontsize=8, frameon=False)
     where, *told = name_step(chosen, at).split("\n")
     where += f" ({', '.join(told)})" if told else ""
-    title = f"Do seeds that disagree at {where} foretell failure?\n{_counted(chosen)}; area, 95 % over questions"
+    title = f"Do seeds that disagree at {where} foretell failure?\narea, 95 % over questions"
     figure.suptitle(title, fontsize=9, x=0.01, ha="left")
     return note_data(figure, xr.concat(curves.values(), "predictor", join="outer", coords="minimal", compat="override")
                      .assign_coords(predictor=list(curves)))  # fmt: skip
@@ -82,7 +82,7 @@ def draw_roc(chosen: xr.Dataset, step: int | None) -> Figure:
 
 def _draw_curve(axis: Axes, here: xr.Dataset, predictor: str, colour: str) -> xr.Dataset:
     found = roc_of(here[predictor], here["final_solved_mean"])
-    alone = f" ({found.no_interval})" if found.no_interval else ""
+    alone = f" ({found.no_interval})" if found.no_interval else f"\n{found.failed} failed, {found.solved} solved"
     told = found.no_area or f"{found.area}{alone}"
     axis.plot(found.false_rates, found.true_rates, ".-", color=colour, label=f"{_WORDS[predictor]}: {told}")
     area = {"area": found.area.mean, "area_low": found.area.low, "area_high": found.area.high}
@@ -108,6 +108,7 @@ def _place(chosen: xr.Dataset, step: int | None) -> int:
 
 
 def _counted(chosen: xr.Dataset) -> str:
+    """Questions that have a verdict; of how many of them a predictor is known may differ from step to step."""
     solved = chosen["final_solved_mean"].values
     failed, known = int((solved < 0.5).sum()), int(np.isfinite(solved).sum())
-    return f"{known} questions, {failed} failed"
+    return f"{known} questions with a verdict, {failed} failed"

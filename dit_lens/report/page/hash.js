@@ -30,7 +30,8 @@ function fromHash(hash) {
 export function followHash(view) {
   let timer = null;
   const write = () => history.replaceState(null, "", toHash(view.now));
-  const read = () => view.set({ with: null, scale: "fixed", ...fromHash(location.hash) });
+  // The event's own address: the present one may by now be what `write` wrote over it.
+  const read = ({ newURL }) => view.set({ with: null, scale: "fixed", ...fromHash(new URL(newURL).hash) });
   view.set(fromHash(location.hash));
   view.on([...WORDS, ...NUMBERS], () => {
     clearTimeout(timer);

@@ -46,7 +46,8 @@ def same_as_noted():
         numbers = {name: v.values.ravel() for name, v in data.data_vars.items() if v.dtype.kind in "iuf"}
         for name, values in numbers.items():
             assert name in told_in_words or among(values, shown), f"{name} is noted and not drawn"
-        noted = np.concatenate(list(numbers.values()))
+        labels = [np.ravel(v.values) for v in data.coords.values() if v.dtype.kind in "iuf"]
+        noted = np.concatenate([*numbers.values(), *labels])
         for values in [*curves, *images]:
             assert among(values, noted), "something is drawn and not noted"
         if "step" in data.dims:

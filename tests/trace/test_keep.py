@@ -23,7 +23,7 @@ CAPTURES = [
 ]
 
 
-EDITS = ("block.out:scale:0.5[layer=1]", "latent:scale:0.5[step=1]")
+EDITS = ("block.out:scale:0.5[layer=1]", "state:scale:0.5[step=1,frame=1]")
 
 
 @pytest.mark.parametrize("edits", [(), EDITS], ids=["plain", "edited"])

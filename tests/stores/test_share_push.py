@@ -308,14 +308,14 @@ def test_a_killed_pull_goes_on_and_ends_the_same(made: Store, tmp_path: Path, mo
     whole = content(pull(URL, tmp_path / "whole.zarr").store)
     fetch, left = __import__("dit_lens_stores.share.pulling", fromlist=["_fetch"])._fetch, 0
 
-    def stop(source: object, key: str, path: Path) -> None:
+    def stop(source: object, key: str, path: Path, came: object) -> None:
         nonlocal left
         left -= 1
         if left < 0:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.with_name(f".{path.name}.1.part").write_bytes(b"half")
             raise Killed
-        fetch(source, key, path)
+        fetch(source, key, path, came)
 
     monkeypatch.setattr(
         "dit_lens_stores.share.pulling.side_by_side", lambda _, function, some: list(map(function, some))

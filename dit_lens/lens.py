@@ -24,24 +24,16 @@ from dit_lens.edits.edit import Edit
 from dit_lens.edits.start import Start
 from dit_lens.engine.arrays import array_specs, coordinates
 from dit_lens.engine.batch import Batch, rows_of
-from dit_lens.engine.course import (
-    PLAIN,
-    Course,
-    Departures,
-    Further,
-    PlannedCourse,
-    plan_course,
-    read_course,
-)
+from dit_lens.engine.course import PLAIN, Course, Departures, Further, PlannedCourse, plan_course, read_course
 from dit_lens.engine.disk import DiskGuard, check_free, planned_bytes, read_budget, refuse_over_budget, taken_bytes
 from dit_lens.engine.errors import BadRequest
-from dit_lens.engine.keeper import LIMIT_BYTES
+from dit_lens.engine.keeper import check_memory
 from dit_lens.engine.layout import Layout
 from dit_lens.engine.naming import check_ids, check_notes, naming_default_ids
 from dit_lens.engine.plan import check_request, plan_layout, plan_size
 from dit_lens.engine.recording import Recording
 from dit_lens.engine.run import Outcome, decode, run_edited, run_plain, run_traced
-from dit_lens.engine.traceable import check_attention, check_pipeline, check_sites
+from dit_lens.engine.traceable import check_captures, check_pipeline
 from dit_lens.generation import Generation, Result, Size, Standing
 from dit_lens.manifest import request_manifest, run_manifest
 from dit_lens.origin import Origin, name_of
@@ -174,7 +166,9 @@ class Lens:
             out = run_plain(self.pipeline, self.family, batch, self._decodes(decode))
         else:
             layout, planned = self._plan_course(requests[0], departs, len(requests))
-            resolved = self._plan_kept(captures, layout, len(requests))
+            check_captures(self.pipeline, self.family, captures)
+            resolved = tuple(capture.resolve(layout) for capture in captures)
+            check_memory(resolved, layout, len(requests))
             out = run_edited(self.pipeline, self.family, batch, layout, planned, self._decodes(decode), resolved)
         rows = zip(out.latents, out.videos, out.kept or ({},) * len(requests), strict=True)
         return tuple(
@@ -407,8 +401,7 @@ class Lens:
         read, departs = read_captures(captures), read_course(**course)
         check_pipeline(self.pipeline, self.family)
         size = self.check(request)
-        check_sites(self.pipeline, self.family, read)
-        check_attention(self.pipeline, self.family, {capture.site for capture in read})
+        check_captures(self.pipeline, self.family, read)
         layout = departs.limit(
             plan_layout(self.pipeline, self.family, request, size, batch), self.pipeline, self.family, request
         )
@@ -451,14 +444,6 @@ class Lens:
         limited = course.limit(layout, self.pipeline, self.family, request)
         told = identity or (lambda: self.identity)
         return limited, plan_course(course, self.pipeline, self.family, request, limited, told)
-
-    def _plan_kept(self, captures: Sequence[Capture], layout: Layout, rows: int) -> tuple[Resolved, ...]:
-        """What every capture selects, if memory may hold it."""
-        check_sites(self.pipeline, self.family, captures)
-        check_attention(self.pipeline, self.family, {capture.site for capture in captures})
-        resolved = tuple(capture.resolve(layout) for capture in captures)
-        refuse_over_budget(planned_bytes(array_specs(resolved, layout, video=False)) * rows, LIMIT_BYTES)
-        return resolved
 
     def check(self, request: Generation) -> Size:
         """Check a request without running it, and give the size that it would run at.

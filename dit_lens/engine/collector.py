@@ -106,7 +106,7 @@ class Collector(ABC):
         fills = self._open(address, expected, tensor.dtype)
         check_shape(address, tensor, self._shapes[address.site])
         for sink, event in fills:
-            self._put(sink, event, sink.reducer.select(tensor))
+            self.put(sink, event, sink.reducer(tensor))
 
     def record_attention(self, address: Address, call: AttentionCall) -> None:
         """Take one attention of which probabilities are wanted; only the chosen rows of its map are ever computed.
@@ -122,7 +122,7 @@ class Collector(ABC):
         for sink, event in fills:
             at = sink.reducer.positions
             values = _PROBABILITIES[address.site](call, self._layout.tokens, at["frame"], at["token"], at["head"])
-            self._put(sink, event, values)
+            self.put(sink, event, sink.reducer.reduce(values))
 
     def _open(
         self, address: Address, expected: _Expected, dtype: torch.dtype
@@ -132,9 +132,6 @@ class Collector(ABC):
         for sink, _ in expected.fills:
             sink.dtypes.add(dtype)
         return () if address.step < self.kept_steps else expected.fills
-
-    def _put(self, sink: Sink, event: dict[str, Term], selected: torch.Tensor) -> None:
-        self.put(sink, event, sink.reducer.reduce(selected))
 
     @property
     def kept_steps(self) -> int:

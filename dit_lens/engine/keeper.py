@@ -17,11 +17,12 @@ import xarray as xr
 from dit_lens.captures import Resolved
 from dit_lens.engine.arrays import array_specs, coordinates
 from dit_lens.engine.collector import Collector, Sink
+from dit_lens.engine.disk import planned_bytes, refuse_over_budget
 from dit_lens.engine.layout import Layout
 from dit_lens.selection import Term
 from dit_lens_stores import ArraySpec
 
-__all__ = ["LIMIT_BYTES", "Keeper"]
+__all__ = ["LIMIT_BYTES", "Keeper", "check_memory"]
 
 LIMIT_BYTES = 2**30
 """What the captures of one call may keep in memory."""
@@ -72,3 +73,13 @@ class Keeper(Collector):
 
     def _reported(self, name: str) -> dict[int, float | str]:
         return {step: facts[name] for step, facts in self._steps.items()}
+
+
+def check_memory(captures: Sequence[Resolved], layout: Layout, rows: int) -> None:
+    """Refuse captures of which memory would hold more than it may.
+
+    Raises
+    ------
+    OverBudget
+    """
+    refuse_over_budget(planned_bytes(array_specs(captures, layout, video=False)) * rows, LIMIT_BYTES)

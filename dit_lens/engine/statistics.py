@@ -41,12 +41,10 @@ def energy(values: torch.Tensor, dim: int) -> torch.Tensor:
     >>> energy(torch.tensor([[3.0, 4.0]], dtype=torch.bfloat16), dim=1)
     tensor([5.])
     """
-    if values.dtype == torch.float32:  # to name the dtype as well would cost a tenth of a small norm
-        norms: torch.Tensor = torch.linalg.vector_norm(values, dim=dim)
+    if values.is_cuda or values.dtype == torch.float32:
+        widened = None if values.dtype == torch.float32 else torch.float32  # to name it costs a tenth of a small norm
+        norms: torch.Tensor = torch.linalg.vector_norm(values, dim=dim, dtype=widened)
         return norms
-    if values.is_cuda:
-        fused: torch.Tensor = torch.linalg.vector_norm(values, dim=dim, dtype=torch.float32)
-        return fused
     moved = values.movedim(dim, -1)
     rows_NC = moved.reshape(-1, moved.shape[-1])
     norms_N = torch.empty(len(rows_NC), dtype=torch.float32, device=values.device)

@@ -7,7 +7,7 @@ function such as ``apply_first_block_cache``; so a hook is refused unless it is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from dit_lens.adapters.family import Family
@@ -16,7 +16,7 @@ from dit_lens.engine.attention import check_backend
 from dit_lens.engine.errors import BadRequest, Untraceable
 from dit_lens.engine.solver import finds_clean
 
-__all__ = ["check_attention", "check_pipeline", "check_sites"]
+__all__ = ["check_attention", "check_captures", "check_pipeline"]
 
 _HARMLESS = (
     "group_offloading",
@@ -95,12 +95,15 @@ def check_attention(pipeline: Any, family: Family, sites: Iterable[str]) -> None
                     check_backend(stack.part(layer, part), f"{expert}.{path}.{inside}")
 
 
-def check_sites(pipeline: Any, family: Family, captures: Iterable[Capture]) -> None:
-    """Refuse captures of a clean latent where none follows from what the denoiser returns.
+def check_captures(pipeline: Any, family: Family, captures: Collection[Capture]) -> None:
+    """Refuse captures of what the pipeline does not give: a clean latent that does not follow, or attention.
 
     Raises
     ------
     BadRequest
+        If no clean latent follows from what the denoiser returns.
+    Untraceable
+        As ``check_attention``.
     """
     for capture in captures:
         if capture.site.startswith("x0") and family.preconditioned:
@@ -116,6 +119,7 @@ def check_sites(pipeline: Any, family: Family, captures: Iterable[Capture]) -> N
                 "allowed FlowMatch schedulers, prediction_type='flow_prediction', and those of DDPM, DDIM, "
                 "DPM-Solver and Euler (not with flow sigmas, nor for noise told from noise alone); leave x0 out"
             )
+    check_attention(pipeline, family, {capture.site for capture in captures})
 
 
 def _diffusers_hooks(denoiser: Any) -> Iterator[tuple[str, str]]:

@@ -79,9 +79,10 @@ def test_without_a_wish_nothing_is_kept(kit, lens):
 
 
 def test_more_than_memory_may_hold_is_refused_before_the_model_runs(kit, lens, monkeypatch):
-    monkeypatch.setattr("dit_lens.lens.LIMIT_BYTES", 1000)
+    monkeypatch.setattr(keeper, "LIMIT_BYTES", 1000)
     with pytest.raises(OverBudget, match="allowed 1 kB"):
         lens.generate(kit.ask(), keep=["block.out"])
+    monkeypatch.undo()
     assert keeper.LIMIT_BYTES == 2**30
 
 

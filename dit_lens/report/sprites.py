@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dit_lens.report.quantise import Blobs
+from dit_lens.video_frames import smaller
 
-__all__ = ["as_images", "notes_on_size", "smaller"]
+__all__ = ["as_images", "notes_on_size"]
 
 _LOSSLESS_BYTES = 1_000_000  # a sheet that takes more is written again with losses
 _QUALITY = 85
@@ -47,12 +48,11 @@ def as_images(
     >>> images["columns"], images["count"], exact
     (2, 5, True)
     """
-    tiles = [smaller(picture, side) for picture in pictures]
-    images, data, exact = _sheet(tiles)
+    whole = np.stack(pictures)
+    images, data, exact = _sheet(smaller(whole, side))
     while len(data) > most and side > _LEAST:
         side //= 2
-        tiles = [smaller(picture, side) for picture in pictures]
-        images, data, exact = _sheet(tiles)
+        images, data, exact = _sheet(smaller(whole, side))
     return {"blob": blobs.add(data), **images}, exact
 
 
@@ -82,11 +82,11 @@ def notes_on_size(sizes: Mapping[str, tuple[Picture, Mapping[str, Any]]]) -> lis
     return [f"{'; '.join(names)} are shown at {words}." for words, names in found.items()]
 
 
-def _sheet(pictures: Sequence[Picture]) -> tuple[dict[str, Any], bytes, bool]:
+def _sheet(pictures: Picture) -> tuple[dict[str, Any], bytes, bool]:
     """Where the tiles are, and the file."""
     from PIL import Image
 
-    height, width = pictures[0].shape[:2]
+    height, width = pictures.shape[1:3]
     columns = min(max(1, round(math.sqrt(len(pictures) * height / width))), _SIDE // width)
     rows = -(-len(pictures) // columns)
     sheet = np.zeros((rows * height, columns * width, 3), dtype=np.uint8)
@@ -96,23 +96,6 @@ def _sheet(pictures: Sequence[Picture]) -> tuple[dict[str, Any], bytes, bool]:
     data, exact = _written(Image.fromarray(sheet))
     images = {"mime": "image/webp", "width": width, "height": height, "columns": columns, "count": len(pictures)}
     return images, data, exact
-
-
-def smaller(picture: Picture, side: int) -> Picture:
-    """A picture whose longer side has at most ``side`` pixels, each the mean of those that it covers.
-
-    Examples
-    --------
-    >>> smaller(np.zeros((64, 128, 3), np.uint8), 32).shape
-    (16, 32, 3)
-    """
-    from PIL import Image
-
-    height, width = picture.shape[:2]
-    if max(height, width) <= side:
-        return picture
-    size = (max(1, round(width * side / max(height, width))), max(1, round(height * side / max(height, width))))
-    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX))
 
 
 def _written(sheet: Any) -> tuple[bytes, bool]:

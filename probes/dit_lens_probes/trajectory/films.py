@@ -15,7 +15,7 @@ from dit_lens.figures import FilmFormat, write_film
 from dit_lens.probing import BadParams
 from dit_lens.video_frames import last_video_frames
 
-__all__ = ["film_of", "kept_frames", "smaller", "write_films"]
+__all__ = ["film_of", "kept_frames", "write_films"]
 
 Video = npt.NDArray[np.uint8]
 _UNSAFE = re.compile(r"[^\w.-]+")
@@ -33,23 +33,6 @@ def kept_frames(latent_frames: int, video_frames: int, which: Literal["latent", 
     if which == "all":
         return np.arange(video_frames)
     return last_video_frames(np.arange(latent_frames), latent_frames, video_frames)
-
-
-def smaller(video: Video, side: int) -> Video:
-    """Frames whose longer side has at most ``side`` pixels: each the mean of those that it covers.
-
-    Examples
-    --------
-    >>> smaller(np.zeros((2, 64, 128, 3), np.uint8), 32).shape
-    (2, 16, 32, 3)
-    """
-    from PIL import Image
-
-    height, width = video.shape[1:3]
-    if max(height, width) <= side:
-        return video
-    size = tuple(max(1, round(length * side / max(height, width))) for length in (width, height))
-    return np.stack([np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BOX)) for frame in video])
 
 
 def write_films(

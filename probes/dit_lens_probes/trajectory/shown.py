@@ -16,9 +16,10 @@ import xarray as xr
 
 from dit_lens.errors import BadPuzzle, BadRequest
 from dit_lens.puzzles import Puzzle
+from dit_lens.video_frames import smaller
 from dit_lens_probes.trajectory.candidates import Seen, clips, count_visible, look
 from dit_lens_probes.trajectory.decoding import Decodes, MissingDecoder
-from dit_lens_probes.trajectory.films import kept_frames, smaller
+from dit_lens_probes.trajectory.films import kept_frames
 from dit_lens_probes.trajectory.params import TrajectoryParams
 from dit_lens_probes.trajectory.readings import Reading, commitment, dropped, first_readable
 from dit_lens_probes.trajectory.superposition import Superposition, superposition

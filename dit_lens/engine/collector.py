@@ -24,6 +24,7 @@ from dit_lens.engine.layout import Layout
 from dit_lens.engine.probabilities import AttentionCall, frames_attention, rows_attention, words_attention
 from dit_lens.engine.reductions import Reducer
 from dit_lens.selection import Term
+from dit_lens_stores.errors import few
 
 __all__ = ["CLOCK_SITE", "Collector", "Sink", "check_shape"]
 
@@ -166,13 +167,10 @@ class Collector(ABC):
         missing = self.missing()
         if not missing:
             return
-        named = ", ".join(str(address) for address in missing[:_NAMED_AT_MOST])
-        more = len(missing) - _NAMED_AT_MOST
         expected = len(self._expected) + len(self._layout.running)
         raise IncompleteTrace(
             f"trace '{self._name}' is not complete; got {expected - len(missing)} of {expected} addresses, "
-            f"missing {named}"
-            f"{f' and {more} more' if more > 0 else ''}; a hook did not fire or a step did not run: trace an "
+            f"missing {few(missing, _NAMED_AT_MOST)}; a hook did not fire or a step did not run: trace an "
             f"unmodified pipeline",
             missing,
         )

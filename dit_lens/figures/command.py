@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["command_of", "shown_path"]
+__all__ = ["command_of", "shown", "shown_path"]
 
 
 def command_of(
@@ -66,13 +66,19 @@ def shown_path(path: str | Path) -> str:
 
 
 def _written(value: Any) -> str:
-    return shown_path(value) if isinstance(value, str) else json.dumps(_plain(value))
+    return shown_path(value) if isinstance(value, str) else json.dumps(shown(value))
 
 
-def _plain(value: Any) -> Any:
-    """A list or mapping with its paths shortened."""
+def shown(value: Any) -> Any:
+    """The value of a parameter with its paths shown as ``shown_path`` shows them.
+
+    Examples
+    --------
+    >>> shown({"model": "/home/me/wan", "steps": [0, 3]})
+    {'model': 'wan', 'steps': [0, 3]}
+    """
     if isinstance(value, str):
         return shown_path(value)
     if isinstance(value, Mapping):
-        return {key: _plain(entry) for key, entry in value.items()}
-    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value
+        return {key: shown(entry) for key, entry in value.items()}
+    return [shown(entry) for entry in value] if isinstance(value, list | tuple) else value

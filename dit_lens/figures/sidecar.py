@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dit_lens.figures.command import shown
 from dit_lens.figures.places import MARK, companions
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def facts_of(result: xr.Dataset, probe: AnyProbe) -> dict[str, Any]:
     return {
         "probe": probe.name,
         "drawn_by_version": probe.version,
-        "params": params.model_dump(mode="json") if params is not None else {},
+        "params": shown(params.model_dump(mode="json")) if params is not None else {},
         "result_sha256": result_sha256(result),
         "result": {name: _listed(result.attrs[name]) for name in kept if name in result.attrs},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 
 from dit_lens.probing.errors import NothingToAnalyze, SameStore
 from dit_lens_stores import UnknownTrace, close_match, open_store
+from dit_lens_stores.errors import few
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -157,10 +158,8 @@ def _find(name: str, stores: Sequence[Store], named: Sequence[Chosen]) -> list[C
     if len(stores) == 1:
         stores[0].get(name)  # says which there are
     labels = [origin.label for origin, _ in named]
-    more = f" and {len(labels) - _SHOWN} more" if len(labels) > _SHOWN else ""
-    shown = ", ".join(labels[:_SHOWN]) + more or "none"
     hint = close_match(name, labels) or "; look at their names"
-    raise UnknownTrace(f"no store holds a trace of that name; got '{name}', allowed {shown}{hint}")
+    raise UnknownTrace(f"no store holds a trace of that name; got '{name}', allowed {few(labels, _SHOWN)}{hint}")
 
 
 def _address(store: Store) -> str:

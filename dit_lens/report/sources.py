@@ -16,13 +16,15 @@ import xarray as xr
 
 from dit_lens.probing import load_result
 from dit_lens.report.errors import MixedTraces, NoResults
+from dit_lens_stores.errors import few
 
 __all__ = ["ALL_TRACES", "Given", "Source", "read_sources", "traces_of"]
 
 Given = str | Path | xr.Dataset
 ALL_TRACES = "all traces"
 """What stands for the trace in a result that has maps and averages over traces."""
-_SHOWN = 4
+SHOWN = 4
+"""Traces that a message names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +129,7 @@ def _listed(value: Any) -> list[Any]:
 def _check_together(sources: Sequence[Source]) -> None:
     known = [source for source in sources if source.traces]
     if known and not set.intersection(*(set(source.traces) for source in known)):
-        held = "; ".join(f"{source.name}: {_few(source.traces)}" for source in known)
+        held = "; ".join(f"{source.name}: {few(source.traces, SHOWN)}" for source in known)
         raise MixedTraces(
             f"the results are of different traces; got {held}, allowed results with a trace in "
             f"common; make a report of each"
@@ -139,9 +141,3 @@ def _check_together(sources: Sequence[Source]) -> None:
                 f"trace '{trace}' is another run in each of {', '.join(digests.values())}; got manifests "
                 f"{' and '.join(digest[:8] for digest in digests)}, allowed one run of a name; analyze one store again"
             )
-
-
-def _few(traces: Iterable[str]) -> str:
-    listed = list(traces)
-    more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
-    return ", ".join(listed[:_SHOWN]) + more

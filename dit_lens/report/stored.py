@@ -20,13 +20,15 @@ from dit_lens.probing.provenance import manifest_digest
 from dit_lens.report.errors import ForeignStore
 from dit_lens.report.frames import Frames, Pictures
 from dit_lens.report.places import without_folders
+from dit_lens.report.sources import SHOWN
 from dit_lens.video_frames import last_video_frames
 from dit_lens_stores import Trace, open_store
+from dit_lens_stores.errors import few
 
 __all__ = ["Stored", "latent_frames", "open_traces"]
 
 _LATENTS = ("x0.guided.raw", "x0.raw")
-_SHOWN, _REASON = 4, 200
+_REASON = 200
 
 
 @dataclass
@@ -147,8 +149,8 @@ def open_traces(store: str | Path | None, wanted: Mapping[str, str], decode: boo
             )
     if wanted and not found:
         raise ForeignStore(
-            f"store '{opened.url}' holds none of the traces of the results; got {_few(opened.traces)}, allowed "
-            f"{_few(wanted)}; name the store that they were made from"
+            f"store '{opened.url}' holds none of the traces of the results; got {few(opened.traces, SHOWN)}, allowed "
+            f"{few(wanted, SHOWN)}; name the store that they were made from"
         )
     if not wanted:
         notes.append("The results name no traces, so nothing of the store is shown.")
@@ -174,9 +176,3 @@ def _places(trace: Trace, video_frames: int) -> npt.NDArray[np.int64] | None:
     """The last video frame of each latent frame, if the manifest tells how many there are."""
     count = latent_frames(trace.manifest)
     return last_video_frames(np.arange(count), count, video_frames) if 0 < count <= video_frames else None
-
-
-def _few(traces: Any) -> str:
-    listed = list(traces)
-    more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
-    return (", ".join(listed[:_SHOWN]) or "none") + more

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import PurePath
 from typing import Any
 
 from dit_lens.report.places import without_folders
@@ -76,9 +75,7 @@ def result_words(source: Source) -> Words:
 
 def _line(manifest: Mapping[str, Any], name: str) -> tuple[str, str]:
     value = manifest.get(name)
-    if name == "model" and isinstance(value, str) and PurePath(value).is_absolute():
-        value = PurePath(value).name
-    return _PLAIN[name], _text(value)
+    return _PLAIN[name], _text(without_folders(value) if name == "model" else value)
 
 
 def _course(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:

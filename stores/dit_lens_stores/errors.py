@@ -29,6 +29,7 @@ __all__ = [
     "UnknownTrace",
     "Unreachable",
     "close_match",
+    "few",
 ]
 
 
@@ -215,3 +216,16 @@ def close_match(word: str, allowed: Iterable[str]) -> str:
     """
     found = get_close_matches(word, list(allowed), n=1)
     return f"; did you mean '{found[0]}'?" if found else ""
+
+
+def few(names: Iterable[object], most: int) -> str:
+    """The first of some names, and how many more there are, for a message.
+
+    Examples
+    --------
+    >>> few(["a", "b", "c"], 2), few(["a"], 2), few([], 2)
+    ('a, b and 1 more', 'a', 'none')
+    """
+    listed = list(map(str, names))
+    more = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return (", ".join(listed[:most]) or "none") + more

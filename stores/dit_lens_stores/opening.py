@@ -12,7 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dit_lens_stores.errors import Corrupt, NotAStore, NotDone, StoreError, UnknownFormat, UnknownTrace, close_match
+from dit_lens_stores.errors import (
+    Corrupt,
+    NotAStore,
+    NotDone,
+    StoreError,
+    UnknownFormat,
+    UnknownTrace,
+    close_match,
+    few,
+)
 from dit_lens_stores.nodes import corrupt, read_group
 from dit_lens_stores.places import Place
 from dit_lens_stores.reader import Trace
@@ -168,9 +177,10 @@ class StoreReader:
         known = self._entries
         if trace_id not in known:
             ids = list(known)
-            shown = ", ".join(ids[:6]) + (f" and {len(ids) - 6} more" if len(ids) > 6 else "") or "none"
             hint = close_match(trace_id, ids) or "; look at store.traces"
-            raise UnknownTrace(f"store '{self.url}' holds no trace of that id; got '{trace_id}', allowed {shown}{hint}")
+            raise UnknownTrace(
+                f"store '{self.url}' holds no trace of that id; got '{trace_id}', allowed {few(ids, 6)}{hint}"
+            )
 
 
 def read_format(place: Place, action: str = "open_store") -> dict[str, Any]:

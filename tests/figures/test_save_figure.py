@@ -289,7 +289,7 @@ def test_a_companion_that_the_record_does_not_name_is_left_alone(saved, here):
     assert {path: path.read_bytes() for path in here.iterdir() if path.is_file()} == before
 
 
-def test_no_folder_of_the_machine_is_in_the_command(saved, here):
+def test_no_folder_of_the_machine_is_in_the_command_or_the_record(saved, here):
     elsewhere = here.parent / f"{here.name}-elsewhere"
     elsewhere.mkdir()
     (elsewhere / "mine.py").write_text(
@@ -302,3 +302,4 @@ def test_no_folder_of_the_machine_is_in_the_command(saved, here):
         "dit-lens figure mine.zarr --name totals --format svg --style screen --set table=table.csv "
         "--probe mine.py:Mine -o a.svg"
     )
+    assert str(elsewhere) not in made.record.read_text()

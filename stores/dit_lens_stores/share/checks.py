@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dit_lens_stores.errors import NotDone
+from dit_lens_stores.errors import NotDone, few
 from dit_lens_stores.nodes import read_group
 from dit_lens_stores.opening import StoreReader
 
@@ -60,9 +60,8 @@ def check_structure(store: StoreReader) -> None:
         lost = list(trace.lost()) or _lost_group(store, trace_id)
         missing = [f"{name}{event}" for name, event in trace.missing()] if trace.status == "complete" else []
         if lack := lost or missing:
-            more = f" and {len(lack) - _SHOWN} more" if len(lack) > _SHOWN else ""
             raise NotDone(
-                f"checking '{store.url}' found trace '{trace_id}' not whole; got no {', '.join(lack[:_SHOWN])}{more}, "
+                f"checking '{store.url}' found trace '{trace_id}' not whole; got no {few(lack, _SHOWN)}, "
                 f"allowed every file of a trace; copy the store again, or trace it again"
             )
 

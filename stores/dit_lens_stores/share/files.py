@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO
 
-from dit_lens_stores.errors import Corrupt, NotDone
+from dit_lens_stores.errors import Corrupt, NotDone, few
 from dit_lens_stores.members import Members
 from dit_lens_stores.nodes import read_group
 from dit_lens_stores.opening import StoreReader
@@ -171,10 +171,9 @@ def check_complete(store: StoreReader, action: str, remedy: str) -> None:
     """
     unfinished = [trace for trace in store.traces if store.status(trace) != "complete"]
     if unfinished:
-        shown = ", ".join(unfinished[:3]) + (f" and {len(unfinished) - 3} more" if len(unfinished) > 3 else "")
         raise NotDone(
-            f"{action} refused '{store.url}'; got traces that are not complete ({shown}), allowed complete ones; "
-            f"{remedy}"
+            f"{action} refused '{store.url}'; got traces that are not complete ({few(unfinished, 3)}), allowed "
+            f"complete ones; {remedy}"
         )
 
 

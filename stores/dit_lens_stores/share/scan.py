@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dit_lens_stores.errors import Corrupt, StoreError
+from dit_lens_stores.errors import Corrupt, StoreError, few
 from dit_lens_stores.opening import StoreReader
 from dit_lens_stores.share.files import File
 
@@ -109,9 +109,8 @@ def check_private(store: StoreReader, files: Iterable[File]) -> None:
     found = [*find_private(files), *_in_coordinates(store)]
     if not found:
         return
-    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
     raise PrivateContent(
-        f"push refused '{store.url}'; got {', '.join(map(str, found[:_SHOWN]))}{more}, allowed nothing private; take "
+        f"push refused '{store.url}'; got {few(found, _SHOWN)}, allowed nothing private; take "
         f"it out and trace again, or push knowingly with --allow-private"
     )
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["stage"]
 
-CAP = "30MB"
+CAP = "30MB"  # as of a report, which is too much to import for everything that shows itself
 
 
 def stage(

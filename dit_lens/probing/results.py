@@ -6,13 +6,12 @@ that holds anything but an earlier result is refused and left alone.
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 
 import xarray as xr
 
 from dit_lens.probing.errors import NotAResult, ResultExists
+from dit_lens_stores.whole import written_whole
 
 __all__ = ["check_free", "is_result", "load_result", "plain_text", "save_result"]
 
@@ -49,14 +48,9 @@ def save_result(result: xr.Dataset, path: str | Path) -> Path:
     """
     path = Path(path)
     check_free(path)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with written_whole(path) as fresh:
         plain_text(result).assign_attrs({MARK: FORMAT}).to_zarr(fresh, mode="w", zarr_format=3, consolidated=False)
-        shutil.rmtree(path, ignore_errors=True)
-        fresh.replace(path)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
     return path
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from dit_lens.report.errors import BadReportPath, ReportExists
 from dit_lens.report.make import CAP, FOLDER, Report, make_report
 from dit_lens.report.sources import Given
+from dit_lens_stores.whole import written_whole
 
 __all__ = ["check_bundle_path", "check_report_path", "write_bundle", "write_report"]
 
@@ -66,12 +66,8 @@ def write_report(
     check_report_path(path)
     listed = results if isinstance(results, (list, tuple)) else [results]
     report = make_report(listed, store=store, cap=cap, decode=decode, out=path)  # type: ignore[arg-type]
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with written_whole(path) as fresh:
         fresh.write_text(report.html, encoding="utf-8", newline="\n")
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
     return report
 
 
@@ -103,15 +99,10 @@ def write_bundle(
     folder = Path(folder)
     check_bundle_path(folder)
     listed = results if isinstance(results, (list, tuple)) else [results]
-    fresh = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    try:
+    with written_whole(folder) as fresh:
         (fresh / FOLDER).mkdir(parents=True)
         report = make_report(listed, store=store, decode=decode, out=folder, files=fresh / FOLDER)  # type: ignore[arg-type]
         (fresh / "index.html").write_text(report.html, encoding="utf-8", newline="\n")
-        shutil.rmtree(folder, ignore_errors=True)
-        fresh.replace(folder)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
     return report
 
 

@@ -28,6 +28,7 @@ from dit_lens_stores.share.files import ROOT, File, check_complete, is_extra, ph
 from dit_lens_stores.share.leftovers import drop_others, is_part_of_another, make_partial, other_store, remove_all
 from dit_lens_stores.share.slicing import Slice, copy_slice, manifest_of_part
 from dit_lens_stores.share.sources import Source, find_source, pin
+from dit_lens_stores.whole import written_whole
 
 __all__ = ["Pulled", "pull"]
 
@@ -186,17 +187,13 @@ class _Came:
 
 def _fetch(source: Source, key: str, path: Path, came: _Came) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     found = source.files[key]
     size = source.place.size(key) if found is None else found.size
-    try:
+    with written_whole(path) as beside:
         with beside.open("wb") as file:
             for at in range(0, size or 0, PART):
                 came.add(file.write(source.place.read_range(key, at, min(PART, (size or 0) - at)) or b""))
         _check_came(source, key, beside)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _check_came(source: Source, key: str, path: Path) -> None:

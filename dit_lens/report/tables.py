@@ -160,7 +160,11 @@ def _everywhere(made: Sequence[_Entry]) -> float | None:
 def _cuts(source: Source, name: str) -> Iterator[tuple[str | None, xr.DataArray]]:
     """Trace by trace, averaged over repeats, without dimensions of one label."""
     for trace, values in each_trace(source, source.data[name]):
-        yield trace, _mean(values).astype(np.float64).load()
+        yield trace, _read(values)
+
+
+def _read(values: xr.DataArray) -> xr.DataArray:
+    return _mean(values).astype(np.float64).load()
 
 
 def _mean(values: xr.DataArray) -> xr.DataArray:
@@ -291,7 +295,7 @@ def _ends(source: Source, name: str, trace: str | None) -> dict[str, xr.DataArra
 
 def _mate(source: Source, name: str, trace: str | None) -> xr.DataArray:
     """What stands beside a variable, cut as it was cut."""
-    return _squeezed(next(one for own, one in _cuts(source, name) if own in (trace, None)))
+    return _squeezed(_read(next(one for own, one in each_trace(source, source.data[name]) if own in (trace, None))))
 
 
 def _lines(values: xr.DataArray, ends: dict[str, xr.DataArray], at: _Layout, control: str) -> list[dict[str, Any]]:

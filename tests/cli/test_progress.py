@@ -172,7 +172,7 @@ def test_a_terminal_gets_bars(tmp_path: Path, store: Path, monkeypatch, capsys) 
         assert run(["analyze", str(store), "--probe", "energy", "--out", str(tmp_path / "r")]) == 0
         said = read()
     assert "━" in said
-    assert re.search(r"probe energy on 2 traces.* (\S+ k?B) of \1, \S+ k?B/s, 0:00 left", plain(said))
+    assert re.search(r"probe energy on 2 traces.* (\S+ k?B) of \1, \S+ [kM]?B/s, 0:00 left", plain(said))
     assert said.rindex(SHOW_CURSOR) > said.rindex(HIDE_CURSOR)
     assert said.endswith(ERASE_LINE)
     assert ESCAPE not in capsys.readouterr().out

@@ -196,7 +196,8 @@ def test_a_thousand_traces_are_listed_in_under_a_second_by_one_request(web: Web,
         start = time.perf_counter()
         store = open_store(place)
         seeds = [entry["seed"] for entry in store.index.values()]
-        assert (len(store), len(store.traces), len(repr(store).splitlines()), len(seeds)) == (1000, 1000, 1001, 1000)
+        assert (len(store), len(store.traces), len(seeds)) == (1000, 1000, 1000)
+        assert repr(store).startswith(f"<dit-lens store '{store.url}': 1000 traces>")
         assert time.perf_counter() - start < 1
         assert len(web.asked) == requests
     start = time.perf_counter()

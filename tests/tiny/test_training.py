@@ -22,6 +22,7 @@ from dit_lens.tiny.train.denoiser import changing
 from dit_lens.tiny.train.latents import LatentFiles, condition_clip, encode
 from dit_lens.tiny.train.log import RunLog
 from dit_lens.tiny.train.muon import orthogonalise
+from dit_lens.tiny.train.precision import mixed_precision
 from dit_lens.tiny.train.sampling import SHARES, clip_tensor, find_repeats, training_puzzle
 from dit_lens.tiny.train.text import build_tokenizer
 
@@ -53,6 +54,13 @@ def test_every_stage_leaves_its_mark(trained: Path) -> None:
         "seconds",
         "threads",
     }
+
+
+@pytest.mark.parametrize(("processor", "dtype"), [("AVX512", torch.bfloat16), ("AVX2", torch.float32)])
+def test_bfloat16_is_for_processors_that_compute_with_it(processor, dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: processor)
+    with mixed_precision("cpu"):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
 
 
 def test_an_interrupted_run_ends_with_the_same_weights(trained: Path, tmp_path: Path) -> None:

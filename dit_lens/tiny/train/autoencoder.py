@@ -25,6 +25,7 @@ from dit_lens.puzzles import unseen
 from dit_lens.puzzles.canvas import FRAMES
 from dit_lens.tiny.train.log import RunLog
 from dit_lens.tiny.train.muon import base_rates, make_optimisers, scale_rates
+from dit_lens.tiny.train.precision import mixed_precision
 from dit_lens.tiny.train.sampling import SHARES, SHOWN_SHARES, Shares, clip_tensor, shown_puzzle
 from dit_lens.tiny.train.whole_clip import WholeClips, whole_clips
 
@@ -114,7 +115,7 @@ def _train_step(
 ) -> float:
     x_B3FHW = _batch(recipe, step)
     generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
-    with torch.autocast("cpu", torch.bfloat16):
+    with mixed_precision("cpu"):
         with torch.set_grad_enabled(step < recipe.encoder_steps):
             z_BZfhw = clips.encode(x_B3FHW)
         noise = torch.randn(z_BZfhw.shape, generator=generator) * z_BZfhw.detach().float().std() * recipe.latent_noise

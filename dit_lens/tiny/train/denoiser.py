@@ -28,6 +28,7 @@ from diffusers import WanTransformer3DModel
 from dit_lens.tiny.train.latents import Focus, LatentFiles, Statistics
 from dit_lens.tiny.train.log import RunLog
 from dit_lens.tiny.train.muon import base_rates, make_optimisers, scale_rates
+from dit_lens.tiny.train.precision import mixed_precision
 from dit_lens.tiny.train.sampling import SHARES, Shares
 from dit_lens.tiny.train.text import TEXT_CHANNELS, PaddedTextAttention
 
@@ -195,7 +196,7 @@ class Trainer:
         asked = ["" if empty else prompt for empty, prompt in zip(dropped, prompts, strict=True)]
         text_BLD, words_B = self.prompts.rows(asked, self.device)
         self.attention.set_words(words_B)
-        with torch.autocast(self.device, torch.bfloat16):
+        with mixed_precision(self.device):
             velocity = self.model(
                 hidden_states=torch.cat([x_BZfhw, first_frame_mask(x_BZfhw), condition], dim=1),
                 timestep=sigma_B * 1000,

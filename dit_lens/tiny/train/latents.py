@@ -23,6 +23,7 @@ import torch
 from diffusers import AutoencoderKLWan
 
 from dit_lens.tiny.train.autoencoder import build_autoencoder
+from dit_lens.tiny.train.precision import mixed_precision
 from dit_lens.tiny.train.sampling import SHARES, Shares, clip_tensor, training_puzzle
 
 __all__ = ["Focus", "LatentFiles", "Statistics", "condition_clip", "encode", "encode_file", "encode_files"]
@@ -61,7 +62,7 @@ def encode_file(
         told["prompts"] += [puzzle.prompt for puzzle in puzzles]
         told["tasks"] += [puzzle.task for puzzle in puzzles]
         x_B3FHW = torch.stack([clip_tensor(puzzle) for puzzle in puzzles])
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision("cpu"):
             pair = [encode(vae, clip).float() for clip in (x_B3FHW, condition_clip(x_B3FHW))]
         parts.append(torch.stack(pair, dim=1).half().numpy())
     path.with_suffix(".json").write_text(json.dumps(told), encoding="utf-8")

@@ -1,15 +1,14 @@
 """The runs of one unit: the clean one, its controls, and any number with noise, each measured against the clean one.
 
-What a run leaves is a row of numbers; its trace is removed as soon as they are taken, and the activations of the clean
-run lie in a scratch file until the unit is done.
+The clean run is traced, because others go on from it; of those only what is measured is kept, in memory, and becomes a
+row of numbers. The activations of the clean run lie in a scratch file until the unit is done.
 
 Shapes: S steps, B branches, L layers, C channels, F frames, H, W latent height and width.
 """
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import torch
+import xarray as xr
 
 from dit_lens.causal.layers import LayerDistances, relative_distance
 from dit_lens.edits import Edit, Start
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from dit_lens import Result
     from dit_lens.causal import Context, Unit
     from dit_lens_stores import Trace
+
+    There = Trace | Mapping[str, xr.DataArray]
 
 __all__ = ["Measured", "Runs"]
 
@@ -87,7 +89,9 @@ class Runs:
         self._layers = LayerDistances(folder / "clean.raw", context.layout, sweep.layers) if sweep.layers else None
         self._cka = sweep.cka
         keeping = [self._layers.keeping()] if self._layers else []
-        self._result, self._trace = self._run("clean", keeping, CAPTURES)
+        store = folder / "clean.zarr"
+        self._result = context.lens.trace(self._request, CAPTURES, store, edits=keeping, trace_id="clean")
+        self._trace = open_store(store)["clean"]
         self._starts = late_start and self._can_start()
         self._controls: dict[tuple[int, ...], Measured] = {}
         self._clean = self._measured(self._result, self._trace, self._empty_layers(), self._empty_layers())
@@ -130,16 +134,8 @@ class Runs:
         found = self._empty_layers(), self._empty_layers()
         watching = [self._layers.comparing(found[0])] if self._layers else []
         watching += [self._layers.comparing(found[1], cka_distance)] if self._layers and self._cka else []
-        result, trace = self._run("run", [*edits, *watching], CAPTURES[:2], **course)
-        try:
-            return self._measured(result, trace, *found)
-        finally:
-            shutil.rmtree(self._folder / "run.zarr")
-
-    def _run(self, name: str, edits: Sequence[Edit], captures: Sequence[str], **course: Any) -> tuple[Result, Trace]:
-        store = self._folder / f"{name}.zarr"
-        result = self._context.lens.trace(self._request, captures, store, edits=edits, trace_id=name, **course)
-        return result, open_store(store)[name]
+        result = self._context.lens.generate(self._request, edits=[*edits, *watching], keep=CAPTURES[:2], **course)
+        return self._measured(result, result.kept, *found)
 
     def _can_start(self) -> bool:
         """Whether this pipeline and scheduler can go on from a stored step."""
@@ -159,26 +155,26 @@ class Runs:
         layout = self._context.layout
         return self._layers.empty() if self._layers else np.zeros((layout.steps, len(layout.branches), 0))
 
-    def _measured(self, result: Result, trace: Trace, layers_SBL: Numbers, cka_SBL: Numbers) -> Measured:
+    def _measured(self, result: Result, there: There, layers_SBL: Numbers, cka_SBL: Numbers) -> Measured:
         ended, clean = result.latents, self._result.latents
         return Measured(
             **self._context.score(self._unit, result.video),
             final_distance=relative_distance(ended, clean),
-            latent_distance_S=self._distances(trace, "latent.raw"),
-            x0_distance_S=self._distances(trace, "x0.guided.raw"),
+            latent_distance_S=self._distances(there, "latent.raw"),
+            x0_distance_S=self._distances(there, "x0.guided.raw"),
             layer_distance_SBL=layers_SBL,
             layer_cka_SBL=cka_SBL,
             identical=torch.equal(ended, clean),
             resets=result.resets,
         )
 
-    def _distances(self, trace: Trace, name: str) -> Numbers:
+    def _distances(self, there: There, name: str) -> Numbers:
         """At every step that ran; zero before a late start, which goes on from the clean run's own latents."""
         found = np.zeros(self._context.layout.steps)
-        for step in map(int, trace[name]["step"].values):
-            found[step] = relative_distance(_tensor(trace[name], step), _tensor(self._trace[name], step))
+        for step in map(int, there[name]["step"].values):
+            found[step] = relative_distance(_tensor(there[name], step), _tensor(self._trace[name], step))
         return found
 
 
-def _tensor(array: Any, step: int) -> torch.Tensor:
+def _tensor(array: xr.DataArray, step: int) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(array.sel(step=step).values))

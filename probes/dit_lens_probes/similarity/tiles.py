@@ -4,7 +4,8 @@ Centring a Gram matrix K takes a number from each row and from each column, and 
 sum of all rows x, the entries of row i sum to ``x_i s``, without the diagonal to ``x_i s - x_i x_i``. So the entries of
 the centred matrix are ``x_i x_j + h_i + h_j``: one product of rows with two more columns, and no pass over the tile.
 The pairs are then the products of the tiles as vectors. What is held beside one centred copy of the representations is
-a tile of each. Gram matrices are symmetric: tiles above the diagonal count twice.
+a tile of each, and what it is made from; both stay where they are, because new memory costs as much as a good part of a
+product. Gram matrices are symmetric: tiles above the diagonal count twice.
 
 Shapes: R representations, N tokens, C channels (the most that any has), B rows of a tile.
 """
@@ -12,12 +13,13 @@ Shapes: R representations, N tokens, C channels (the most that any has), B rows 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import torch
 
 from dit_lens.engine.precision import full_precision
 from dit_lens_probes.similarity.grams import Estimator, check_estimator, least_length
-from dit_lens_probes.similarity.pairs import KC, same_tokens
+from dit_lens_probes.similarity.pairs import same_tokens
 from dit_lens_probes.similarity.rows import Normalise, Rows, as_rows, prepare_rows
 
 __all__ = ["cka_matrix", "tile_flops"]
@@ -25,6 +27,7 @@ __all__ = ["cka_matrix", "tile_flops"]
 TILE_BYTES = 24 * 2**20
 _LEAST, _MOST = 64, 1024
 _EXTRA = 2
+_TERMS = 8192  # of a sum in float32: enough blocks of a tile for every core
 
 
 def cka_matrix(
@@ -95,9 +98,10 @@ def _stacked(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Centred rows, zeros where others have more channels, margins and ones at the end; and what each must exceed."""
     tokens, channels = given[0].shape[0], max(rows.shape[1] for rows in given)
-    out_RNC = torch.zeros((len(given), tokens, channels + _EXTRA), device=given[0].device)
+    out_RNC = torch.empty((len(given), tokens, channels + _EXTRA), device=given[0].device)
     least_R = torch.full((len(given),), torch.inf, dtype=torch.float64, device=given[0].device)
     for index, rows_NC in enumerate(given):
+        out_RNC[index, :, rows_NC.shape[1] :] = 0
         ready_NC, facts = prepare_rows(rows_NC, normalise, out_NC=out_RNC[index, :, : rows_NC.shape[1]])
         if not facts.reason:
             squares_N = torch.linalg.vector_norm(ready_NC, dim=1).double().square()
@@ -107,13 +111,17 @@ def _stacked(
 
 
 def _sums(rows_RNC: torch.Tensor, estimator: Estimator, tile: int) -> torch.Tensor:
-    count, tokens, _ = rows_RNC.shape
+    count, tokens, columns = rows_RNC.shape
     sums_RR = torch.zeros((count, count), dtype=torch.float64, device=rows_RNC.device)
+    turned = rows_RNC.new_empty(count * min(tile, tokens) * columns)
+    made = rows_RNC.new_empty(count * min(tile, tokens) ** 2)
     with full_precision(rows_RNC.device.type):
         for start in range(0, tokens, tile):
-            right_RBC = _turned(rows_RNC[:, start : start + tile])
+            right_RBC = _turned(rows_RNC[:, start : start + tile], turned)
             for other in range(0, start + 1, tile):
-                tile_RBB = rows_RNC[:, other : other + tile] @ right_RBC.mT
+                left_RBC = rows_RNC[:, other : other + tile]
+                tile_RBB = _part(made, (count, left_RBC.shape[1], right_RBC.shape[1]))
+                torch.bmm(left_RBC, right_RBC.mT, out=tile_RBB)
                 if other == start and estimator == "debiased":
                     tile_RBB.diagonal(dim1=1, dim2=2).zero_()
                 sums_RR += _products(tile_RBB.flatten(1)) * (1 if other == start else 2)
@@ -131,18 +139,23 @@ def _margins(rows_NC: torch.Tensor, squares_N: torch.Tensor, estimator: Estimato
     return open_N.sum() / (2 * (tokens - 1) * (tokens - 2)) - open_N / (tokens - 2)
 
 
-def _turned(rows_RBC: torch.Tensor) -> torch.Tensor:
+def _turned(rows_RBC: torch.Tensor, room: torch.Tensor) -> torch.Tensor:
     """The two columns at the end in the other order, so that each meets the other's ones."""
-    turned_RBC = rows_RBC.clone()
+    turned_RBC = _part(room, rows_RBC.shape).copy_(rows_RBC)
     turned_RBC[..., -2:] = rows_RBC[..., -2:].flip(-1)
     return turned_RBC
+
+
+def _part(room: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+    """The beginning of some memory in a shape."""
+    return room[: prod(shape)].view(*shape)
 
 
 def _products(flat_RP: torch.Tensor) -> torch.Tensor:
     """All pairs of a tile: whole blocks as one batch, and what is left."""
     count, length = flat_RP.shape
-    whole = length // KC * KC
-    blocks_KRP = flat_RP[:, :whole].reshape(count, -1, KC).transpose(0, 1)
+    whole = length // _TERMS * _TERMS
+    blocks_KRP = flat_RP[:, :whole].reshape(count, -1, _TERMS).transpose(0, 1)
     out_RR = (blocks_KRP @ blocks_KRP.mT).double().sum(0)
     rest_RP = flat_RP[:, whole:]
     return out_RR + (rest_RP @ rest_RP.T).double()

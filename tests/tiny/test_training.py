@@ -84,6 +84,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(trained: Path, tmp_path: 
         assert all(torch.equal(first[key], second[key]) for key in first)
 
 
+@pytest.mark.slow  # a second training
 def test_training_further_begins_with_the_package_and_keeps_its_latents(trained: Path, tmp_path: Path) -> None:
     class Stop(Exception):
         pass

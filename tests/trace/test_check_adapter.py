@@ -61,10 +61,17 @@ def failed(report: AdapterReport) -> set[str]:
     return {row.name for row in report.failed}
 
 
-@pytest.mark.parametrize(("kind", "experts", "scheduler"), [
-    ("i2v", 1, "unipc"), ("i2v", 2, "euler"), ("i2v", 2, "dpm"),
-    ("t2v", 2, "unipc"), ("t2v", 1, "euler"), ("t2v", 1, "dpm"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "experts", "scheduler"),
+    [
+        ("i2v", 2, "unipc"),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (("i2v", 1, "euler"), ("i2v", 2, "dpm"), ("t2v", 2, "euler"), ("t2v", 1, "dpm"))
+        ),
+        ("t2v", 1, "euler"),
+    ],
+)
 def test_wan_passes_every_check(kit, kind, experts, scheduler):
     report = check_adapter(kit.look(kit.build(kind, scheduler, experts)))
     assert [row.name for row in report.checks] == ROWS
@@ -382,7 +389,7 @@ def _backend(graph: Any, _inputs: Any) -> Any:
     return graph.forward
 
 
-@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("wrapped", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_warm_compile_is_checked_eagerly(kit, check, one, wrapped):
     if wrapped:
         one.transformer = torch.compile(one.transformer, backend=_backend)

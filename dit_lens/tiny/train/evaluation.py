@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -64,8 +64,9 @@ def _in_processes(folder: Path, jobs: Sequence[Measure]) -> list[dict[str, Any]]
 
 
 def _alone(folder: Path, job: Measure) -> dict[str, Any]:
+    """In a process that lives for one model, so that it loads it once."""
     torch.set_num_threads(1)
-    return job(_load(folder))
+    return job(_loaded(folder))
 
 
 def _measure_autoencoder(pipeline: WanImageToVideoPipeline, clips: int) -> dict[str, Any]:
@@ -76,3 +77,6 @@ def _load(folder: Path) -> WanImageToVideoPipeline:
     pipeline = WanImageToVideoPipeline.from_pretrained(folder)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+_loaded = cache(_load)

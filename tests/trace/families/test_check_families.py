@@ -54,7 +54,13 @@ def stack(number: int, **changes: Any) -> Callable[[Family], dict[str, Any]]:
     return stacks
 
 
-@pytest.mark.parametrize("name", BUILT)
+OFTEN = {"FluxPipeline", "hunyuan-video"}
+"""Families that are checked every time; the others have the same check in the slow suite."""
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.slow) for name in BUILT]
+)
 def test_every_family_passes(name):
     report = checked(name)
     assert report.passed, report

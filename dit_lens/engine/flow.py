@@ -134,13 +134,11 @@ def stored_values(host: torch.Tensor, encoding: str = "exact") -> npt.NDArray[An
     >>> stored_values(one), stored_values(one.float()), stored_values(one, "bits")
     (array([16256], dtype=uint16), array([1.], dtype=float32), array([16256], dtype=uint16))
     """
-    if host.dtype == torch.float32 and encoding != "bits":  # no call of torch that would let go of Python's lock
-        return host.numpy()
     kept = (torch.uint8, torch.uint16, torch.float16) if encoding == "float16" else (torch.uint8, torch.uint16)
     if (encoding == "bits" and host.dtype not in kept) or (encoding == "exact" and host.dtype == torch.bfloat16):
         host = host.to(torch.bfloat16).view(torch.uint16)
-    elif host.dtype not in kept:
-        host = host.to(torch.float32)
+    elif host.dtype != torch.float32 and host.dtype not in kept:  # even a call of torch that does nothing lets go of
+        host = host.to(torch.float32)  # Python's lock
     values: npt.NDArray[Any] = host.numpy()
     return values
 

@@ -8,7 +8,7 @@ Shapes: B rows of the batch, F frames of tokens, N tokens of a frame, C channels
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -135,24 +135,6 @@ class Stack:
         if values.ndim == 3 and values.shape[1] == frames * tokens:  # einops takes longer than many a reduction
             return values.view(-1, frames, tokens, values.shape[2])
         return rearrange(values, "b (f n) c -> b f n c", f=frames, n=tokens)
-
-    def rows(self, values: torch.Tensor, grid: tuple[int, int, int]) -> Sequence[torch.Tensor]:
-        """The video's tokens of every row of the batch, as (F, N, C).
-
-        Raises
-        ------
-        ValueError
-            If the tokens do not fill the grid.
-
-        Examples
-        --------
-        >>> [row.shape for row in Stack("blocks").rows(torch.zeros(2, 12, 5), (3, 2, 2))]
-        [torch.Size([3, 4, 5]), torch.Size([3, 4, 5])]
-        """
-        frames, tokens = grid[0], grid[1] * grid[2]
-        if self.fold == self.text == "none" and values.shape[:-1] == (1, frames * tokens):  # in one view, not in two
-            return (values.view(frames, tokens, -1),)
-        return self.frames(values, grid).unbind()
 
     def with_frames(self, values: torch.Tensor, frames_BFNC: torch.Tensor) -> torch.Tensor:
         """A stream with other tokens of the video in it: the inverse of ``frames``; text beside them stays.

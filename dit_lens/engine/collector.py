@@ -2,7 +2,7 @@
 
 One collector serves one sample. It holds no tensor longer than one call: what a capture selects and reduces, on the
 device, is put where it belongs. Every expected address is known beforehand; one that comes twice ends the run at once,
-and whatever has not come by the end is named. An address that no capture asks for costs one dictionary look-up.
+and whatever has not come by the end is named. Of an address that no capture asks for nothing is made.
 
 Shapes: F latent frames, N tokens of a frame, C channels, H, W latent height and width.
 """
@@ -10,46 +10,30 @@ Shapes: F latent frames, N tokens of a frame, C channels, H, W latent height and
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from functools import reduce
+from types import MappingProxyType
 
 import torch
 
 from dit_lens.address import Address
 from dit_lens.captures import Resolved
 from dit_lens.engine.arrays import encoding_of
-from dit_lens.engine.errors import IncompleteTrace, UnexpectedVisit
+from dit_lens.engine.errors import IncompleteTrace
+from dit_lens.engine.expected import Call, Expected, Place, Sink, check_shape
 from dit_lens.engine.layout import Layout
 from dit_lens.engine.probabilities import AttentionCall, frames_attention, rows_attention, words_attention
 from dit_lens.engine.reductions import Reducer
 from dit_lens.selection import Term
 from dit_lens_stores.errors import few
 
-__all__ = ["CLOCK_SITE", "Collector", "Sink", "check_shape"]
+__all__ = ["CLOCK_SITE", "Collector"]
 
 CLOCK_SITE = "scheduler.step"
 """Stands for a step itself: sigma, timestep and expert must be reported once for every step, captured or not."""
 _NAMED_AT_MOST = 5
+_NOTHING: Mapping[Place, Expected] = MappingProxyType({})
 _PROBABILITIES = {"attn1.frames": frames_attention, "attn1.rows": rows_attention, "attn2.words": words_attention}
-
-
-@dataclass(frozen=True)
-class Sink:
-    """One array that is filled, and the dtypes in which it came."""
-
-    array: str
-    reducer: Reducer
-    encoding: str
-    dtypes: set[torch.dtype] = field(default_factory=set)
-
-
-@dataclass
-class _Expected:
-    """What an address that must come fills, and whether it came; that of a step itself fills nothing."""
-
-    fills: list[tuple[Sink, dict[str, Term]]] = field(default_factory=list)
-    seen: bool = False
 
 
 class Collector(ABC):
@@ -61,20 +45,29 @@ class Collector(ABC):
     layout : Layout
     name : str
         Of what is collected, for errors.
+    kept_steps : int
+        The first steps that are kept already, so that they are only counted.
     """
 
-    def __init__(self, captures: Sequence[Resolved], layout: Layout, name: str) -> None:
+    def __init__(self, captures: Sequence[Resolved], layout: Layout, name: str, kept_steps: int = 0) -> None:
         self._layout, self._name = layout, name
         self._sinks: list[Sink] = []
-        self._expected: dict[Address, _Expected] = {}
+        self._expected: dict[Address, Expected] = {}
+        self._calls: dict[Call, dict[Place, Expected]] = {}
         for resolved in captures:
             sink = Sink(resolved.capture.array, Reducer(resolved, layout), encoding_of(resolved.capture))
             self._sinks.append(sink)
+            shape = layout.event_shape(resolved.capture.site)
             for address, event in resolved.events(layout):
-                self._expected.setdefault(address, _Expected()).fills.append((sink, event))
-        self._shapes = {site: layout.event_shape(site) for site in {address.site for address in self._expected}}
-        self._clock = {_clock_address(layout.experts[step], step): _Expected() for step in layout.running}
+                self._expect(address, shape, address.step < kept_steps).fills.append((sink, event))
+        clock = (_clock_address(layout.experts[step], step) for step in layout.running)
+        self._clock = {address: Expected(address) for address in clock}
         self._steps: dict[int, dict[str, float | str]] = {}
+
+    def _expect(self, address: Address, shape: tuple[int, ...], kept: bool) -> Expected:
+        expected = self._expected.setdefault(address, Expected(address, shape, kept))
+        call = self._calls.setdefault((address.expert, address.branch, address.step), {})
+        return call.setdefault((address.layer, address.site), expected)
 
     @abstractmethod
     def put(self, sink: Sink, event: dict[str, Term], reduced: torch.Tensor) -> None:
@@ -87,29 +80,47 @@ class Collector(ABC):
     @property
     def sites(self) -> frozenset[str]:
         """The sites that any capture asks for."""
-        return frozenset(self._shapes)
+        return frozenset(address.site for address in self._expected)
 
     def wants(self, address: Address) -> bool:
         """Whether any capture asks for an address."""
         return address in self._expected
 
+    def during(self, expert: str, branch: str | None, step: int) -> Mapping[Place, Expected]:
+        """What must come in one call of a denoiser, by layer and site."""
+        return self._calls.get((expert, branch, step), _NOTHING)
+
     def record(self, address: Address, tensor: torch.Tensor) -> None:
-        """Take what is at an address: a layer's (F, N, C), or a latent's (C, F, H, W).
+        """Take what is at an address, if any capture asks for it.
+
+        Raises
+        ------
+        UnexpectedVisit
+            As ``take`` does.
+        """
+        expected = self._expected.get(address)
+        if expected is not None:
+            self.take(expected, tensor)
+
+    def take(self, expected: Expected, tensor: torch.Tensor) -> None:
+        """Take what came where it was expected: a layer's (F, N, C), or a latent's (C, F, H, W).
 
         Raises
         ------
         UnexpectedVisit
             If it came before, or has another shape than the plan.
         """
-        expected = self._expected.get(address)
-        if expected is None:
-            return
-        fills = self._open(address, expected, tensor.dtype)
-        check_shape(address, tensor, self._shapes[address.site])
-        for sink, event in fills:
-            self.put(sink, event, sink.reducer(tensor))
+        if expected.seen or tensor.shape != expected.shape:
+            expected.visit()
+            check_shape(expected.address, tensor, expected.shape)
+        expected.seen = True
+        for sink, event in expected.fills:
+            sink.dtypes.add(tensor.dtype)
+            if not expected.kept:
+                reducer = sink.reducer
+                self.put(sink, event, reducer.reduce(reducer.select(tensor) if reducer.partial else tensor))
 
-    def record_attention(self, address: Address, call: AttentionCall) -> None:
+    def take_attention(self, expected: Expected, call: AttentionCall) -> None:
         """Take one attention of which probabilities are wanted; only the chosen rows of its map are ever computed.
 
         Raises
@@ -117,32 +128,21 @@ class Collector(ABC):
         UnexpectedVisit
             If it came before, or is over another number of tokens of the prompt than the plan.
         """
-        fills = self._open(address, self._expected[address], call.q_HND.dtype)
-        if address.site == "attn2.words":
-            check_shape(address, call.k_HMD[0, :, 0], (self._layout.text_tokens,), "text_tokens")
-        for sink, event in fills:
-            at = sink.reducer.positions
-            values = _PROBABILITIES[address.site](call, self._layout.tokens, at["frame"], at["token"], at["head"])
-            self.put(sink, event, sink.reducer.reduce(values))
-
-    def _open(
-        self, address: Address, expected: _Expected, dtype: torch.dtype
-    ) -> Sequence[tuple[Sink, dict[str, Term]]]:
-        """Note a visit, and say what it fills now: nothing, if an earlier run did."""
-        _visit(address, expected)
-        for sink, _ in expected.fills:
-            sink.dtypes.add(dtype)
-        return () if address.step < self.kept_steps else expected.fills
-
-    @property
-    def kept_steps(self) -> int:
-        """The first steps that are kept already, so that they are only counted."""
-        return 0
+        expected.visit()
+        site, tokens = expected.address.site, self._layout.tokens
+        if site == "attn2.words":
+            check_shape(expected.address, call.k_HMD[0, :, 0], (self._layout.text_tokens,), "text_tokens")
+        for sink, event in expected.fills:
+            sink.dtypes.add(call.q_HND.dtype)
+            if not expected.kept:
+                at = sink.reducer.positions
+                values = _PROBABILITIES[site](call, tokens, at["frame"], at["token"], at["head"])
+                self.put(sink, event, sink.reducer.reduce(values))
 
     def mark_step(self, step: int, expert: str, sigma: float, timestep: float) -> None:
         """Take what the scheduler reports of a step."""
         address = _clock_address(expert, step)
-        _visit(address, self._clock.setdefault(address, _Expected()))
+        self._clock.setdefault(address, Expected(address)).visit()
         self._steps[step] = {"sigma": sigma, "timestep": timestep, "expert": expert}
 
     @property
@@ -176,40 +176,5 @@ class Collector(ABC):
         )
 
 
-def _visit(address: Address, expected: _Expected) -> None:
-    if expected.seen:
-        raise UnexpectedVisit(
-            f"the run came to an address twice; got {address} again, allowed once; "
-            "trace a pipeline that calls every layer once a branch and step",
-            (address,),
-        )
-    expected.seen = True
-
-
 def _clock_address(expert: str, step: int) -> Address:
     return Address(expert, None, step, None, CLOCK_SITE)
-
-
-def check_shape(
-    address: Address, tensor: torch.Tensor, planned: tuple[int, ...], wrong: str = "grid, width or latent shape"
-) -> None:
-    """Refuse a tensor of another shape: reshaped or selected from, it would be recorded under wrong labels.
-
-    Raises
-    ------
-    UnexpectedVisit
-        Naming both shapes.
-
-    Examples
-    --------
-    >>> check_shape(Address("transformer", None, 0, None, "latent"), torch.zeros(2, 3), (2, 4))
-    Traceback (most recent call last):
-    ...
-    dit_lens.engine.errors.UnexpectedVisit: ...transformer/step 0/latent; got (2, 3), allowed (2, 4); ...
-    """
-    if tensor.shape != planned:
-        raise UnexpectedVisit(
-            f"the run came with another shape than planned to {address}; got {tuple(tensor.shape)}, allowed {planned}; "
-            f"correct the adapter's {wrong}",
-            (address,),
-        )

@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy.typing as npt
 import torch
@@ -108,10 +108,6 @@ def _wait(moved: Any, source: torch.Tensor, host: torch.Tensor) -> torch.Tensor:
     return host
 
 
-def _as_it_is(tensor: torch.Tensor) -> Landed:
-    return lambda: tensor
-
-
 def _by_device() -> Copier:
     aside = SideStream()
     return lambda tensor: aside(tensor) if tensor.is_cuda else copy_now(tensor)
@@ -141,16 +137,14 @@ def stored_values(host: torch.Tensor, encoding: str = "exact") -> npt.NDArray[An
     kept = (torch.uint8, torch.uint16, torch.float16) if encoding == "float16" else (torch.uint8, torch.uint16)
     if (encoding == "bits" and host.dtype not in kept) or (encoding == "exact" and host.dtype == torch.bfloat16):
         host = host.to(torch.bfloat16).view(torch.uint16)
-    elif host.dtype not in kept:
-        host = host.to(torch.float32)
+    elif host.dtype != torch.float32 and host.dtype not in kept:  # even a call of torch that does nothing lets go of
+        host = host.to(torch.float32)  # Python's lock
     values: npt.NDArray[Any] = host.numpy()
     return values
 
 
-class _Entry(NamedTuple):
-    do: Callable[[], object]
-    cost: int
-    since: float
+_Entry = tuple[Callable[[], object], int, float]
+"""What is to be done, what it counts in the queue, and since when it waits."""
 
 
 class Flow:
@@ -193,7 +187,7 @@ class Flow:
         self._unseen = math.inf
         self._awaited = False
         self._thread: threading.Thread | None = None
-        self._stopping = False
+        self._stopping, self._broken = False, True  # broken: does not run, or runs no more
         self._error: BaseException | None = None
         self._traceback: TracebackType | None = None
 
@@ -229,10 +223,13 @@ class Flow:
         Exception
             Whatever ended the thread.
         """
-        cost = self._make_room(tensor.nbytes)
-        landed = _as_it_is(tensor) if owned and tensor.is_cpu else self._copy(tensor)
-        self._append(partial(self._write, writer, array, event, landed, encoding), cost)
-        self.bytes += tensor.nbytes
+        size = tensor.nbytes
+        cost = size + _OVERHEAD
+        if self._broken or self._taken - self._released + cost > self.limit_bytes:
+            self._make_room(cost)
+        copy = tensor if owned and tensor.is_cpu else self._copy(tensor)
+        self._append(partial(self._write, writer, array, event, copy, encoding), cost)
+        self.bytes += size
         self.events += 1
 
     def hand_over(self, tensor: torch.Tensor, function: Callable[[torch.Tensor], object]) -> None:
@@ -252,7 +249,8 @@ class Flow:
         Exception
             Whatever ended the thread.
         """
-        cost = self._make_room(tensor.nbytes)
+        cost = tensor.nbytes + _OVERHEAD
+        self._make_room(cost)
         self._append(partial(_with_landed, function, self._copy(tensor)), cost)
 
     def call(self, function: Callable[[], object]) -> None:
@@ -265,7 +263,8 @@ class Flow:
         Exception
             Whatever ended the thread.
         """
-        self._append(function, self._make_room(0))
+        self._make_room(_OVERHEAD)
+        self._append(function, _OVERHEAD)
 
     def drain(self) -> None:
         """Wait until everything is written, by the threads of the store's writers as well.
@@ -287,7 +286,7 @@ class Flow:
         return self._taken - self._released
 
     def __enter__(self) -> Self:
-        self._stopping = False
+        self._stopping, self._broken = False, self._error is not None
         self._thread = threading.Thread(target=self._run, name="dit-lens-flow", daemon=True)
         self._thread.start()
         return self
@@ -302,10 +301,6 @@ class Flow:
             self._stop()
         if error is not None and self._error is not None and self._error is not error:
             error.add_note(f"writing ended as well: {type(self._error).__name__}: {self._error}")
-
-    @property
-    def _broken(self) -> bool:
-        return self._error is not None or self._stopping or self._thread is None
 
     def _check(self) -> None:
         if not self._broken:
@@ -336,13 +331,11 @@ class Flow:
             if writer.status == "running":
                 writer.drain()
 
-    def _make_room(self, size: int) -> int:
+    def _make_room(self, cost: int) -> None:
         """Wait for room before a copy is made, so that no more is ever held than is allowed: one thread alone puts."""
-        cost = size + _OVERHEAD
         if not self._has_room(cost):
             self._wait_for_room(cost)
         self._check()
-        return cost
 
     def _wait_for_room(self, cost: int) -> None:
         start = time.perf_counter()
@@ -353,8 +346,10 @@ class Flow:
 
     def _append(self, do: Callable[[], object], cost: int) -> None:
         self._taken += cost
-        self._entries.append(_Entry(do, cost, time.monotonic()))
-        self.peak = max(self.peak, queued := self.queued)
+        self._entries.append((do, cost, time.monotonic()))
+        queued = self._taken - self._released
+        if queued > self.peak:
+            self.peak = queued
         if queued >= self._many:
             with self._changed:
                 self._changed.notify_all()
@@ -376,14 +371,14 @@ class Flow:
         entries = self._next()
         try:
             with naming_full_disk(self._guard.path if self._guard else None):
-                for entry in entries:
+                for do, _, _ in entries:
                     if self._stopping:
                         break
-                    entry.do()
+                    do()
         except BaseException as error:  # whatever it is, it belongs to the thread that waits
             self._give_up(error)
             return False
-        self._release(sum(entry.cost for entry in entries))
+        self._release(sum(cost for _, cost, _ in entries))
         return not self._stopping
 
     def _next(self) -> list[_Entry]:
@@ -393,9 +388,9 @@ class Flow:
             while (left := self._may_gather()) > 0:
                 self._changed.wait(left)
             size = 0
-            while self._entries and (not entries or size + self._entries[0].cost <= self._many):
+            while self._entries and (not entries or size + self._entries[0][1] <= self._many):
                 entries.append(self._entries.popleft())
-                size += entries[-1].cost
+                size += entries[-1][1]
         return entries
 
     def _may_gather(self) -> float:
@@ -406,25 +401,28 @@ class Flow:
             return LINGER_SECONDS
         if self._awaited or self.queued >= self._many:
             return 0
-        return self._entries[0].since + LINGER_SECONDS - time.monotonic()
+        return self._entries[0][2] + LINGER_SECONDS - time.monotonic()
 
     def _give_up(self, error: BaseException) -> None:
         with self._changed:
             self._error, self._traceback = error, error.__traceback__
+            self._broken = True
             self._entries.clear()
             self._changed.notify_all()
 
     def _stop(self) -> None:
         with self._changed:
-            self._stopping = True
+            self._stopping = self._broken = True
             self._entries.clear()
             self._changed.notify_all()
         if self._thread is not None:
             self._thread.join()
         self._thread, self._released = None, self._taken
 
-    def _write(self, writer: TraceWriter, array: str, event: Mapping[str, Term], landed: Landed, encoding: str) -> None:
-        values = stored_values(landed(), encoding)
+    def _write(
+        self, writer: TraceWriter, array: str, event: Mapping[str, Term], copy: torch.Tensor | Landed, encoding: str
+    ) -> None:
+        values = stored_values(copy if isinstance(copy, torch.Tensor) else copy(), encoding)
         self._look(writer, values.nbytes)
         self._writers[id(writer)] = writer
         writer.write(array, event, values, owned=True)

@@ -16,8 +16,9 @@ import xarray as xr
 
 from dit_lens.captures import Resolved
 from dit_lens.engine.arrays import array_specs, coordinates
-from dit_lens.engine.collector import Collector, Sink
+from dit_lens.engine.collector import Collector
 from dit_lens.engine.disk import planned_bytes, refuse_over_budget
+from dit_lens.engine.expected import Sink
 from dit_lens.engine.layout import Layout
 from dit_lens.selection import Term
 from dit_lens_stores import ArraySpec

@@ -15,7 +15,8 @@ import torch
 
 from dit_lens.captures import Resolved
 from dit_lens.engine.arrays import planned_steps
-from dit_lens.engine.collector import Collector, Sink
+from dit_lens.engine.collector import Collector
+from dit_lens.engine.expected import Sink
 from dit_lens.engine.flow import Flow
 from dit_lens.engine.layout import Layout
 from dit_lens.manifest import plain
@@ -38,15 +39,10 @@ class Recorder(Collector):
     """
 
     def __init__(self, writer: TraceWriter, captures: Sequence[Resolved], layout: Layout, flow: Flow) -> None:
-        super().__init__(captures, layout, writer.trace_id)
+        super().__init__(captures, layout, writer.trace_id, writer.kept_steps)
         self._writer, self._flow = writer, flow
         self._captured_steps = {int(step) for resolved in captures for step in resolved.labels["step"]}
         self._planned = planned_steps(layout)
-
-    @property
-    def kept_steps(self) -> int:
-        """The steps that an earlier run left whole."""
-        return self._writer.kept_steps
 
     def put(self, sink: Sink, event: dict[str, Term], reduced: torch.Tensor) -> None:
         """Let it flow to the writer."""

@@ -8,7 +8,8 @@ Shapes: N rows, H what is kept beside them, C channels, K components, M minibatc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from math import prod
 from typing import Any
@@ -40,6 +41,8 @@ class Reducer:
     ----------
     positions : dict of str to tuple of int
         Where the chosen labels lie along each of the site's dimensions.
+    partial : frozenset of str
+        The dimensions of which not all labels are chosen; with none, ``select`` gives what it is given.
     makes_anew : bool
         Whether what ``reduce`` gives never shares memory with what it is given.
 
@@ -62,9 +65,10 @@ class Reducer:
             dim: tuple(map({label: at for at, label in enumerate(whole[dim])}.__getitem__, labels))
             for dim, labels in resolved.chosen.items()
         }
-        self._partial = {dim for dim, at in self.positions.items() if len(at) != len(whole[dim])}
+        self.partial = frozenset(dim for dim, at in self.positions.items() if len(at) != len(whole[dim]))
         self.makes_anew = capture.reduction != "raw"
         self._made: dict[tuple[str, torch.device], torch.Tensor] = {}
+        self._reduced, self._rounds = self._how(), capture.dtype != "float32"
 
     def __call__(self, values: torch.Tensor) -> torch.Tensor:
         """Select, then reduce."""
@@ -78,10 +82,10 @@ class Reducer:
         values : Tensor
             The whole of the site's value dimensions, in their order.
         """
-        if not self._partial:
+        if not self.partial:
             return values
         for axis, dim in enumerate(self._site.value_dims):
-            if dim not in self._partial:
+            if dim not in self.partial:
                 continue
             at = self.positions[dim]
             step = _step(at)
@@ -109,31 +113,32 @@ class Reducer:
         ------
         BeyondFloat16
         """
-        return self._round(self._reduced(values.detach() if values.requires_grad else values))
+        reduced = self._reduced(values.detach() if values.requires_grad else values)
+        return self._round(reduced) if self._rounds or reduced.dtype != torch.float32 else reduced
 
-    def _reduced(self, values: torch.Tensor) -> torch.Tensor:
-        name, argument = self._capture.reduction, self._capture.argument
-        dims = self._site.value_dims
+    def _how(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """What the capture's reduction does, looked up once for all events."""
+        name, dims = self._capture.reduction, self._site.value_dims
         feature = dims.index(self._site.feature_dim)
         if name == "raw":
-            return values
+            return _as_it_is
         if name == "energy":
-            return energy(values, feature)
+            return partial(energy, dim=feature)
         if name in ("mean", "std"):
-            axes = [dims.index(dim) for dim in read_axes(argument)]
-            return mean(values, axes) if name == "mean" else std(values, axes)
-        if name == "project":
-            return self._projected(values.movedim(feature, -1)).movedim(-1, feature)
-        return self._of_rows(values.movedim(feature, -1))
+            axes = [dims.index(dim) for dim in read_axes(self._capture.argument)]
+            return partial(mean if name == "mean" else std, dims=axes)
+        return partial(self._projected if name == "project" else self._of_rows, feature)
 
-    def _projected(self, values: torch.Tensor) -> torch.Tensor:
+    def _projected(self, feature: int, values: torch.Tensor) -> torch.Tensor:
+        values = values.movedim(feature, -1)
         channels, components = values.shape[-1], int(self._capture.argument)
         matrix_CK = self._constant("component", (channels, components), values.device)
         out_NHK = project(values.reshape(-1, 1, channels), matrix_CK)
-        return out_NHK.reshape(*values.shape[:-1], components)
+        return out_NHK.reshape(*values.shape[:-1], components).movedim(-1, feature)
 
-    def _of_rows(self, values: torch.Tensor) -> torch.Tensor:
+    def _of_rows(self, feature: int, values: torch.Tensor) -> torch.Tensor:
         """``gram`` and ``top``: the tokens are counted through, the rest is kept."""
+        values = values.movedim(feature, -1)
         counted = len(self._site.token_dims)
         tokens, kept, channels = prod(values.shape[:counted]), values.shape[counted:-1], values.shape[-1]
         rows_NHC = values.reshape(tokens, prod(kept), channels)
@@ -160,6 +165,10 @@ class Reducer:
         if dtype == "float16":
             return _as_float16(values, self._capture.array)
         return values if values.dtype in (torch.float32, torch.bfloat16) else values.to(torch.float32)
+
+
+def _as_it_is(values: torch.Tensor) -> torch.Tensor:
+    return values
 
 
 def _make(name: str, numbers: Sequence[int]) -> npt.NDArray[Any]:

@@ -5,9 +5,8 @@ Shapes: B rows of the batch, F frames, N tokens of a frame, C channels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from math import prod
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from einops import EinopsError
@@ -17,9 +16,7 @@ from dit_lens.engine.clock import Clock
 from dit_lens.engine.errors import UnexpectedVisit
 from dit_lens.engine.layout import Layout
 
-__all__ = ["first_of", "frames_of", "rows_of", "with_first"]
-
-_Tokens = TypeVar("_Tokens")
+__all__ = ["first_of", "frames_of", "with_first"]
 
 
 def first_of(output: Any) -> torch.Tensor:
@@ -54,32 +51,8 @@ def frames_of(values: torch.Tensor, kind: Stack, number: int, site: str, layout:
     UnexpectedVisit
         If they do not fill the planned grid.
     """
-    return _on_grid(kind.frames, values, number, site, layout, clock)
-
-
-def rows_of(
-    values: torch.Tensor, kind: Stack, number: int, site: str, layout: Layout, clock: Clock
-) -> Sequence[torch.Tensor]:
-    """The tokens of a layer as (F, N, C), row by row of the batch.
-
-    Raises
-    ------
-    UnexpectedVisit
-        If they do not fill the planned grid.
-    """
-    return _on_grid(kind.rows, values, number, site, layout, clock)
-
-
-def _on_grid(
-    read: Callable[[torch.Tensor, tuple[int, int, int]], _Tokens],
-    values: torch.Tensor,
-    number: int,
-    site: str,
-    layout: Layout,
-    clock: Clock,
-) -> _Tokens:
     try:
-        return read(values, layout.tokens)
+        return kind.frames(values, layout.tokens)
     except EinopsError:
         address = clock.address(None, number, site)
         raise UnexpectedVisit(

@@ -21,15 +21,19 @@ from dit_lens.engine.attention import SeenAttention
 from dit_lens.engine.clock import Clock
 from dit_lens.engine.collector import Collector
 from dit_lens.engine.errors import UnexpectedVisit
+from dit_lens.engine.expected import Expected, Place
 from dit_lens.engine.layout import Layout
 from dit_lens.engine.probabilities import AttentionCall
 from dit_lens.engine.scheduler import StepCall
 from dit_lens.engine.solver import clean_latent, sigma_at, step_index
-from dit_lens.engine.streams import first_of, rows_of
+from dit_lens.engine.streams import first_of, frames_of
 
 __all__ = ["Watch"]
 
 _OF_TENSOR = ("q", "k", "v")
+
+_Row = tuple[int, Collector, str, Mapping[Place, Expected]]
+"""A row of the batch with its collector and branch, and what must come of it in this call."""
 
 
 class Watch:
@@ -59,7 +63,7 @@ class Watch:
         self._recorders = recorders
         self._recorded = [(sample, recorder) for sample, recorder in enumerate(recorders) if recorder is not None]
         self._on_step = on_step
-        self._running: list[tuple[int, Collector, str]] = []  # what _rows gives in this call of a denoiser
+        self._running: list[_Row] = []  # what _rows gives in this call of a denoiser
         self._velocities: dict[tuple[str, int], torch.Tensor] = {}  # of the running step only, for x0 of a branch
 
     def wants(self, layer: int, site: str) -> bool:
@@ -83,18 +87,20 @@ class Watch:
 
     def on_input(self, number: int, kind: Stack) -> Callable[..., None]:
         """Hook of a layer, before it runs."""
+        record = self._recording(number, kind, "block.in")
 
         def hook(_module: Any, args: Any, kwargs: Any) -> None:
-            self._record_tokens(number, kind, "block.in", kind.argument_of(args, kwargs))
+            record(kind.argument_of(args, kwargs))
 
         return hook
 
     def on_output(self, number: int, kind: Stack, site: str) -> Callable[..., None]:
         """Hook of a layer or of a part of it, after it ran."""
         stream = kind.video_of if site == "block.out" else first_of
+        record = self._recording(number, kind, site)
 
         def hook(_module: Any, _args: Any, output: Any) -> None:
-            self._record_tokens(number, kind, site, stream(output))
+            record(output if type(output) is torch.Tensor else stream(output))
 
         return hook
 
@@ -102,13 +108,13 @@ class Watch:
         """What to do with the attention of one layer; of several in one module the last is that over the prompt."""
 
         def hook(seen: tuple[SeenAttention, ...]) -> None:
-            for row, recorder, branch in self._rows(len(seen[-1].q_BHND)):
+            for row, recorder, _, wanted in self._rows(len(seen[-1].q_BHND)):
                 call: AttentionCall | None = None
                 for site in sites:
-                    address = self.clock.address(branch, number, site)
-                    if recorder.wants(address):
+                    expected = wanted.get((number, site))
+                    if expected is not None:
                         call = call or seen[-1].row(row)
-                        self._record_attention(recorder, address, call)
+                        self._record_attention(recorder, expected, call)
 
         return hook
 
@@ -118,10 +124,11 @@ class Watch:
             self._rows(len(first_of(output)))  # also without a capture, rows that no branch explains end the run
             return
         velocity_BCFHW = self._family.velocity_of(first_of(output), self._layout.latent)
-        for row, recorder, branch in self._rows(len(velocity_BCFHW)):
+        for row, recorder, branch, wanted in self._rows(len(velocity_BCFHW)):
             velocity = velocity_BCFHW[row]
-            recorder.record(self.clock.address(branch, None, "velocity"), velocity)
-            if recorder.wants(self.clock.address(branch, None, "x0")):
+            if (expected := wanted.get((None, "velocity"))) is not None:
+                recorder.take(expected, velocity)
+            if (None, "x0") in wanted:
                 self._velocities[branch, self._recorders.index(recorder)] = velocity.detach().clone()
 
     def around_step(self, call: StepCall) -> Callable[[Any], None]:
@@ -176,21 +183,35 @@ class Watch:
         }
         return {**own, address(None, None, "x0.guided"): guided}
 
-    def _record_tokens(self, number: int, kind: Stack, site: str, values: torch.Tensor) -> None:
-        rows_FNC = rows_of(values, kind, number, site, self._layout, self.clock)
-        for row, recorder, branch in self._rows(len(rows_FNC)):
-            recorder.record(self.clock.address(branch, number, site), rows_FNC[row])
+    def _recording(self, number: int, kind: Stack, site: str) -> Callable[[torch.Tensor], None]:
+        """What takes the tokens of one site of one layer: between two layers, so it calls as little as it can."""
+        place, clock, layout, (frames, rows, columns) = (number, site), self.clock, self._layout, self._layout.tokens
+        alone_1NC = (1, frames * rows * columns, layout.channels) if kind.fold == kind.text == "none" else ()
 
-    def _record_attention(self, recorder: Collector, address: Address, call: AttentionCall) -> None:
+        def record(values: torch.Tensor) -> None:
+            if values.shape == alone_1NC:  # in one view, not in two
+                rows_FNC: Any = (values.view(frames, -1, layout.channels),)
+            else:
+                rows_FNC = frames_of(values, kind, number, site, layout, clock)
+            if len(rows_FNC) != len(clock.rows):
+                clock.check_rows(len(rows_FNC))
+            for row, recorder, _, wanted in self._running:
+                if (expected := wanted.get(place)) is not None:
+                    recorder.take(expected, rows_FNC[row])
+
+        return record
+
+    def _record_attention(self, recorder: Collector, expected: Expected, call: AttentionCall) -> None:
+        address = expected.address
         part, what = address.site.split(".")
         if what not in _OF_TENSOR:
-            recorder.record_attention(address, call)
+            recorder.take_attention(expected, call)
             return
         values_HND = getattr(call, {"q": "q_HND", "k": "k_HMD", "v": "v_HMD"}[what])
         if part == "attn2" and what != "q":
-            recorder.record(address, rearrange(values_HND, "h l d -> l h d"))
+            recorder.take(expected, rearrange(values_HND, "h l d -> l h d"))
             return
-        recorder.record(address, self._by_frames(address, values_HND))
+        recorder.take(expected, self._by_frames(address, values_HND))
 
     def _by_frames(self, address: Address, values_HND: torch.Tensor) -> torch.Tensor:
         frames, rows, columns = self._layout.tokens
@@ -203,12 +224,16 @@ class Watch:
                 (address,),
             ) from None
 
-    def _recorded_rows(self) -> list[tuple[int, Collector, str]]:
-        every = enumerate(self.clock.rows)
-        return [(row, one, branch) for row, (branch, sample) in every if (one := self._recorders[sample]) is not None]
+    def _recorded_rows(self) -> list[_Row]:
+        clock, found = self.clock, list[_Row]()
+        for row, (branch, sample) in enumerate(clock.rows):
+            recorder = self._recorders[sample]
+            if recorder is not None and clock.expert is not None:
+                found.append((row, recorder, branch, recorder.during(clock.expert, branch, clock.step)))
+        return found
 
-    def _rows(self, rows: int) -> list[tuple[int, Collector, str]]:
-        """Every row of a batch that is recorded, with its recorder and branch."""
+    def _rows(self, rows: int) -> list[_Row]:
+        """Every row of a batch that is recorded."""
         self.clock.check_rows(rows)
         return self._running
 

@@ -1,7 +1,8 @@
 """``make paper``: run the paper's experiments on tiny-wan, and write the pages about them.
 
-Each experiment is a command line of ``dit-lens intervene``; one that was stopped goes on. With ``--quick`` every one
-runs on a puzzle or two, in a minute or two all together, to see that it works.
+Each experiment is a command line of ``dit-lens intervene``, or some of ``trace`` and one of ``analyze``; one that was
+stopped goes on. With ``--quick`` every one runs on a puzzle or two, in a few minutes all together,
+to see that it works.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="tries everything on a puzzle or two, measures little")
     parser.add_argument("--render", action="store_true", help="writes the pages again from what was found")
     parser.add_argument("--only", nargs="+", choices=EXPERIMENTS, help="the experiments to run; all by default")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes; one a core by default")
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, help="processes of intervene; one a core by default"
+    )
     parser.add_argument("--out", type=Path, help="folder of pages and images; docs, or runs/paper-quick if quick")
     parser.add_argument("--runs", type=Path, help="folder for what is measured; runs/paper, or in --out if quick")
     asked = parser.parse_args()

@@ -1,19 +1,19 @@
-"""Run an experiment by its command line, and keep of its result what the pages need: numbers, controls, figures.
+"""Run an experiment by its command lines, and keep of its result what the pages need: numbers, controls, figures.
 
-What was measured stays in the folder of the command, so one that was stopped goes on; how long that took in all, nobody
-knows then.
+What was measured stays in the folder of the commands, so one that was stopped goes on; how long that took in all,
+nobody knows then.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import xarray as xr
 
@@ -22,6 +22,7 @@ from dit_lens.figures import list_figures, ready_probe, save_figure
 from dit_lens.probing import load_result
 from dit_lens.tiny import WEIGHTS
 from experiments.catalogue import Experiment
+from experiments.keeping import kept
 
 __all__ = ["measure", "weights_sha256"]
 
@@ -35,7 +36,7 @@ def measure(experiment: Experiment, runs: Path, out: Path, workers: int, quick: 
     ----------
     experiment : Experiment
     runs : pathlib.Path
-        For the command's own folder.
+        For the folder of its commands.
     out : pathlib.Path
         Where the documentation lies.
     workers : int
@@ -48,19 +49,19 @@ def measure(experiment: Experiment, runs: Path, out: Path, workers: int, quick: 
     folder = runs / experiment.name
     folder.mkdir(parents=True, exist_ok=True)
     _forget(folder, experiment.probe)
-    goes_on, began = (folder / f"{experiment.probe}.units").exists(), time.perf_counter()
-    words = experiment.words(str(folder), workers, quick)
-    subprocess.run([sys.executable, "-m", "dit_lens", *words], check=True)
+    goes_on, began = (folder / experiment.leaves).exists(), time.perf_counter()
+    for words in experiment.commands(str(folder), workers, quick):
+        subprocess.run([sys.executable, "-m", "dit_lens", *words], check=True)
     seconds = _known(folder / _SECONDS, None if goes_on else time.perf_counter() - began)
     result = load_result(folder / f"{experiment.probe}.zarr")
-    shown = experiment.words(f"runs/paper/{experiment.name}", workers, quick)
+    shown = experiment.commands(f"runs/paper/{experiment.name}", workers, quick)
     document = {
-        "command": " ".join(["dit-lens", *shown]),
+        "command": "\n".join(shlex.join(["dit-lens", *words]) for words in shown),
         "seconds": seconds,
         "quick": quick,
         "weights_sha256": weights_sha256(),
         **surroundings(),
-        "found": _kept(result),
+        "found": kept(result),
         "figures": _draw(folder, experiment, result, out / "images"),
     }
     path = out / "paper" / f"{experiment.name}.json"
@@ -92,39 +93,17 @@ def _known(path: Path, seconds: float | None) -> int | None:
     return int(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
 
 
-def _kept(result: xr.Dataset) -> dict[str, Any]:
-    """Summaries over puzzles, and of each control that is a truth value in how many units it held."""
-    names = [str(name) for name in result.data_vars if str(name).endswith(("_mean", "_low", "_high")) or name == "says"]
-    controls = {
-        str(name): f"{int(values.sum())} of {values.size}"
-        for name, values in result.data_vars.items()
-        if values.dtype == bool and {"question", "seed"} <= set(values.dims)
-    }
-    means = {str(name): result[name].mean(("question", "seed")) for name in ("calls", "cost") if name in result}
-    kept = result[names].assign(means).drop_attrs()
-    sizes = {"questions": result.sizes["question"], "seeds": result.sizes["seed"], "controls": controls}
-    labels = {dim: result[dim].values.tolist() for dim in kept.dims if dim in result.coords}
-    variables = {str(name): _listed(values) for name, values in kept.data_vars.items()}
-    return {**sizes, "labels": labels, "sigma": _sigmas(result), "variables": variables}
-
-
-def _listed(values: xr.DataArray) -> dict[str, Any]:
-    return {"dims": list(values.dims), "values": values.values.tolist()}
-
-
-def _sigmas(result: xr.Dataset) -> list[float] | None:
-    return [round(float(sigma), 3) for sigma in result["sigma"].values] if "sigma" in result.coords else None
-
-
 def _draw(folder: Path, experiment: Experiment, result: xr.Dataset, images: Path) -> dict[str, str]:
-    """Save every figure with its data, as ``dit-lens figure`` does; returns the command of each, by its name.
+    """Save the figures with their data, as ``dit-lens figure`` does; returns the command of each, by its name.
 
     They stay with what was measured; a page needs the picture alone, so its old one is replaced by a copy.
     """
-    commands = {}
+    commands, figures = {}, experiment.figures
     images.mkdir(parents=True, exist_ok=True)
-    for name in (listed.name for listed in list_figures(result, ready_probe(result))):
-        saved = save_figure(folder / f"{experiment.probe}.zarr", name, folder / _FIGURES / f"{name}.png")
+    for name in figures or [listed.name for listed in list_figures(result, ready_probe(result))]:
+        params = figures[name] if figures else None
+        path = folder / _FIGURES / f"{name}.png"
+        saved = save_figure(folder / f"{experiment.probe}.zarr", name, path, params=params)
         shutil.copyfile(saved.figure, images / f"paper-{experiment.name}-{name}.png")
         commands[name] = saved.command
     return commands

@@ -8,6 +8,8 @@ import numpy as np
 
 from anatomy.sections.markdown import table
 from experiments.found import Found, Interval
+from experiments.texts_traced import behaviours, energy, steps
+from experiments.told import told
 
 __all__ = ["PAGES", "texts_of"]
 
@@ -23,7 +25,7 @@ def texts_of(page: str, found: Mapping[str, Found]) -> dict[str, str]:
 def _noise(found: Mapping[str, Found]) -> dict[str, str]:
     one = found["noise"]
     return {
-        **_told(one, "scores_at_step", "scores_at_frame", "injection_by_observation"),
+        **told(one, "scores_at_step", "scores_at_frame", "injection_by_observation"),
         "clean": str(one.interval("clean_score")),
         "by_step": _noise_table(one, "step", one.document["found"]["sigma"]),
         "by_frame": _noise_table(one, "frame", None),
@@ -67,7 +69,7 @@ def _lowest(one: Found, kind: str, at: str) -> tuple[int, Interval]:
 
 def _swap(found: Mapping[str, Found]) -> dict[str, str]:
     one = found["swap"]
-    return {**_told(one, "effect_by_layer"), "effects": _swap_table(one, "effect"), "half": _first_above(one, "effect")}
+    return {**told(one, "effect_by_layer"), "effects": _swap_table(one, "effect"), "half": _first_above(one, "effect")}
 
 
 def _swap_table(one: Found, name: str) -> str:
@@ -97,7 +99,7 @@ def _ensemble(found: Mapping[str, Found]) -> dict[str, str]:
     ]
     says = [f"- {line}" for line in one.table["says"].values.tolist()]
     return {
-        **_told(one, "scores"),
+        **told(one, "scores"),
         "scores": table(["condition", "score", "solved", "calls of the denoisers"], scores),
         "differences": "\n".join(says),
         "verdict": _verdict(one),
@@ -112,41 +114,17 @@ def _cost(one: Found, name: str) -> str:
 def _verdict(one: Found) -> str:
     """Which baselines the ensemble is told apart from, in words."""
     says = dict(zip(one.labels("baseline"), one.table["says"].values.tolist(), strict=True))
-    told = {word: [name for name, line in says.items() if line.endswith(word)] for word in ("better", "worse")}
-    parts = [f"{word} than {', '.join(f'`{name}`' for name in names)}" for word, names in told.items() if names]
+    apart = {word: [name for name, line in says.items() if line.endswith(word)] for word in ("better", "worse")}
+    parts = [f"{word} than {', '.join(f'`{name}`' for name in names)}" for word, names in apart.items() if names]
     return f"The ensemble is {' and '.join(parts) or 'within noise of every baseline'}."
-
-
-def _told(one: Found, *figures: str) -> dict[str, str]:
-    """Command, sizes, controls and provenance, and of each figure by which command it is drawn."""
-    puzzles, seeds = one.sizes
-    document = one.document
-    versions = ", ".join(f"{name} {number}" for name, number in document["versions"].items())
-    trial = " **A trial run: these numbers measure little.**" if document["quick"] else ""
-    took = "stopped and gone on" if document["seconds"] is None else f"{document['seconds'] / 60:.0f} minutes"
-    return {
-        "command": document["command"],
-        "sizes": f"{puzzles} puzzles x {seeds} {'seed' if seeds == 1 else 'seeds'}",
-        "controls": "; ".join(
-            f"`{name}` in {held} units" for name, held in one.controls.items() if name.endswith("identical")
-        ),
-        "provenance": (
-            f"On the weights {document['weights_sha256'][:12]}, {document['machine']}, Python {document['python']}, "
-            f"{versions}, {document['date']}; {took}.{trial}"
-        ),
-        **{f"drawn_{name}": _drawn(one.commands.get(name)) for name in figures},
-    }
-
-
-def _drawn(command: str | None) -> str:
-    if command is None:
-        return "Drawn by `intervene` itself, when it ran.\n"
-    return f"Drawn from the result, with its data beside it, by\n\n```\n{command}\n```\n"
 
 
 PAGES: dict[str, Callable[[Mapping[str, Found]], dict[str, str]]] = {
     "noise": _noise,
     "swap": _swap,
     "ensemble": _ensemble,
+    "steps": steps,
+    "behaviours": behaviours,
+    "energy": energy,
 }
 """By the name of the page, which is that of its template as well."""

@@ -168,7 +168,7 @@ def test_a_result_survives_its_file(result, tmp_path):
 
 def test_figures_say_what_was_found(result, same_as_noted):
     figures = Trajectory().draw(result)
-    assert sorted(figures) == ["distance", "filmstrip", "foretold", "readings", "roc"]
+    assert sorted(figures) == ["commitment", "distance", "filmstrip", "foretold", "readings", "roc"]
     for name in ("distance", "filmstrip", "foretold"):
         same_as_noted(figures[name], told_in_words=("frame_order", "solved"))
     strip = figures["filmstrip"]

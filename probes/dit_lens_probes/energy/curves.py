@@ -66,9 +66,11 @@ def draw_curves(result: xr.Dataset, branch: str) -> Figure:
             _draw_even(result, branch, (left, right))
     for axis in axes[0]:  # lines mean the same in all rows of a column
         axis.legend(fontsize=7, frameon=False, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    if len(shown) == 1 and shown[0] == "mask_share":
+    words = f"Energy by layer and step · {_counted(result)} · branch {branch}"
+    if shown == ["mask_share"]:
         _draw_even(result, branch, (axes[0][0], axes[0][1]), told=False)
-    figure.suptitle(f"Energy by layer and step · {_counted(result)} · branch {branch}", fontsize=9.5, x=0.01, ha="left")
+        words += " · dotted: all tokens alike"
+    figure.suptitle(words, fontsize=9.5, x=0.01, ha="left")
     return note_data(figure, data)
 
 

@@ -90,7 +90,7 @@ def _without_scores(result: xr.Dataset) -> xr.Dataset:
     of_scores = [
         *("answer", "solved", "score", "candidates_visible", "visible", "dropped_answer", "dropped_since"),
         *("first_step", "commitment_step", "share", "blend", "bimodality", "end_a", "end_b"),
-        *("final_answer", "final_solved", "final_score"),
+        *("task", "final_answer", "final_solved", "final_score"),
     ]
     return result.drop_vars([*of_scores, "candidate"], errors="ignore")
 

@@ -13,9 +13,13 @@ from dit_lens.figures import note_data
 from dit_lens_probes.trajectory.params import TrajectoryParams
 from dit_lens_probes.trajectory.roc import draw_areas, draw_roc, has_area
 from dit_lens_probes.trajectory.strip import draw_strip
+from dit_lens_probes.trajectory.together import draw_together, has_several
 from dit_lens_probes.trajectory.view import COLOURS, GREY, choose, label_steps, mark_switch, plain
 
 __all__ = ["draw_figures"]
+
+_CLEAR = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+"""Behind words that may lie on a line."""
 
 
 def draw_figures(result: xr.Dataset, params: TrajectoryParams) -> dict[str, Figure]:
@@ -31,8 +35,8 @@ def draw_figures(result: xr.Dataset, params: TrajectoryParams) -> dict[str, Figu
     Returns
     -------
     dict of str to matplotlib.figure.Figure
-        ``distance`` always; ``filmstrip`` if x0 was decoded, ``readings`` if the trace has a scorer, ``foretold``
-        and ``roc`` if there are failed and solved questions.
+        ``distance`` always; ``filmstrip`` if x0 was decoded, ``readings`` if the trace has a scorer, ``commitment``
+        if several have one, ``foretold`` and ``roc`` if there are failed and solved questions.
     """
     chosen = choose(result, params)
     figures = {"distance": _distance(chosen)}
@@ -40,6 +44,8 @@ def draw_figures(result: xr.Dataset, params: TrajectoryParams) -> dict[str, Figu
         figures["filmstrip"] = draw_strip(chosen, params)
     if "score" in chosen and chosen["score"].notnull().any():
         figures["readings"] = _readings(chosen)
+    if has_several(result):
+        figures["commitment"] = draw_together(result, str(chosen["branch"].item()))
     if has_area(chosen):
         figures["foretold"] = draw_areas(chosen)
         figures["roc"] = draw_roc(chosen, params.roc_step)
@@ -113,7 +119,7 @@ def _mark_events(axis: Axes, chosen: xr.Dataset) -> None:
     if np.isfinite(commitment := float(chosen["commitment_step"])):
         place = int(np.searchsorted(steps, commitment))
         axis.axvline(place, color=COLOURS[2], linewidth=1.6, alpha=0.7, label=f"committed at step {commitment:.0f}")
-    words: Any = {"fontsize": 7.5, "ha": "center", "va": "bottom", "color": COLOURS[1]}
+    words: Any = {"fontsize": 7.5, "ha": "center", "va": "bottom", "color": COLOURS[1], "bbox": _CLEAR}
     for place, answer in enumerate(chosen["dropped_answer"].values):
         if answer:
             axis.plot(place, 1.08, "x", color=COLOURS[1])

@@ -42,7 +42,7 @@ class Trajectory:
     """
 
     name: ClassVar[str] = "trajectory"
-    version: ClassVar[str] = "1.1"
+    version: ClassVar[str] = "1.2"
     api_version: ClassVar[int] = 1
     summary: ClassVar[str] = "What x0 shows at every step: film strip, commitment, self-correction, superposition."
     access: ClassVar[Literal["frame", "step", "trace"]] = "trace"
@@ -85,7 +85,7 @@ class Trajectory:
         return assemble(state)
 
     def draw(self, result: xr.Dataset) -> dict[str, Figure]:
-        """The film strip, distances by step and frame, what the scorer reads, and what the seeds foretell."""
+        """Film strip, distances, what the scorer reads of one trace and of all, and what the seeds foretell."""
         from dit_lens_probes.trajectory.figures import draw_figures
 
         return draw_figures(result, self.params)

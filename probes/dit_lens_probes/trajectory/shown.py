@@ -93,7 +93,7 @@ def show(
         name: xr.merge([_pictures(film, path, params), _read(film, path, params, final, ends)], join="exact")
         for (name, path), film in zip(paths.items(), films.values(), strict=True)
     }
-    return Shown(branches, _shared(final, reason, list(ends)))
+    return Shown(branches, _shared(final, puzzle, reason, list(ends)))
 
 
 def read_measures(
@@ -246,9 +246,10 @@ def _mixture(x_CFHW: npt.NDArray[np.float32], ends: Sequence[npt.NDArray[np.floa
     return superposition(x_CFHW, ends[0], ends[1])
 
 
-def _shared(final: Seen | None, reason: str, ends: Sequence[str]) -> xr.Dataset:
+def _shared(final: Seen | None, puzzle: Puzzle | None, reason: str, ends: Sequence[str]) -> xr.Dataset:
     one, other = ends if len(ends) == 2 else ("", "")
     texts = {
+        "task": puzzle.task if final and puzzle else "",
         "final_answer": (final.reading.answer or "") if final else "",
         "no_scorer": "" if final else reason,
         "end_a": one,

@@ -46,7 +46,7 @@ def draw_strip(chosen: xr.Dataset, params: TrajectoryParams) -> Figure:
     heights = [_GAP if row is None else 1.0 for row in gaps]
     size = (max(_INCHES * len(columns) + 1.3, 4.2), _INCHES * ratio * sum(heights) + 0.9)
     figure = Figure(figsize=size, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.015, h_pad=0.015, wspace=0.0, hspace=0.0)  # type: ignore[union-attr, call-arg]
+    figure.get_layout_engine().set(w_pad=0.015, h_pad=0.03, wspace=0.0, hspace=0.0)  # type: ignore[union-attr, call-arg]
     grid = figure.add_gridspec(len(gaps), len(columns), height_ratios=heights)
     for line, row in enumerate(gaps):
         if row is None:

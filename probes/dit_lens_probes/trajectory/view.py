@@ -14,7 +14,7 @@ from dit_lens_probes.trajectory.params import TrajectoryParams
 
 __all__ = ["COLOURS", "GREY", "choose", "label_steps", "mark_switch", "name_step", "plain", "spread"]
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 """Of Okabe and Ito."""
 GREY = "#666666"
 

@@ -68,6 +68,7 @@ def test_what_cannot_be_checked_is_said_before_anything_runs(
     assert said.out == ""
 
 
+@pytest.mark.slow
 def test_the_shipped_model_holds() -> None:
     import dit_lens
 

@@ -144,6 +144,7 @@ def test_a_small_one_runs_from_its_command_to_its_files(tmp_path: Path) -> None:
     assert {"effect_by_layer.png.csv", "effect_by_layer.png.json"} <= {path.name for path in drawn.parent.iterdir()}
 
 
+@pytest.mark.slow
 def test_traces_are_recorded_and_read_and_go_on(tmp_path: Path) -> None:
     for round_ in ("first", "again"):
         path = measure(EXPERIMENTS["energy"], tmp_path / "runs", tmp_path / "docs", 1, quick=True)

@@ -32,6 +32,8 @@ CAPTURES = {
     "attn1.frames of all layers": "attn1.frames:raw",
 }
 AT_ONE_THREAD = 5
+PAIRS = 3
+"""Rounds of what has a target, with nothing but the plain run beside it, for each round of everything."""
 QUICK_SIZE = Size(128, 128, 5)
 WHATS = ("model", "clock", "processor")
 
@@ -116,7 +118,7 @@ def measure(folder: Path, quick: bool, seconds: float) -> list[dict[str, Any]]:
     """
     wide = Shape(layers=2, size=QUICK_SIZE) if quick else Shape()
     subjects = ((tiny_wan(2 if quick else 10), 0.3), (untrained("wide untrained Wan", wide, 1 if quick else 2), 0.7))
-    least, found = 1 if quick else 3, list[dict[str, Any]]()
+    least, found = 1 if quick else 2, list[dict[str, Any]]()
     for subject, share in subjects:
         arms = arms_of(subject)
         found.append(_section(subject, arms, folder, torch.get_num_threads(), seconds * share * 0.6, least))
@@ -134,14 +136,18 @@ def _section(
     try:
         expected = subject.lens.generate(subject.request, decode=False).latents
         actions = {name: _action(name, arm, folder, expected) for name, arm in arms.items()}
-        rounds = run_rounds(actions, seconds, at_least=least, warm_up=threads == before)
+        rounds = run_rounds(actions, seconds / 2, at_least=least, warm_up=threads == before)
+        aimed = dict(list(actions.items())[:2])
+        pairs = run_rounds(aimed, seconds / 2, at_least=PAIRS * least, warm_up=False)
     finally:
         torch.set_num_threads(before)
     rows = []
     for name in actions:
-        facts = {what: spread(figures(rounds, name, what)).median for what in ("waited", "stored")}
-        rows.append({**summary(rounds, "plain", name, WHATS), **facts})
-    return {"model": subject.name, "words": subject.words, "threads": threads, "rounds": len(rounds), "rows": rows}
+        of = pairs if name in aimed else rounds
+        facts = {what: spread(figures(of, name, what)).median for what in ("waited", "stored")}
+        rows.append({**summary(of, "plain", name, WHATS), **facts})
+    told = {"model": subject.name, "words": subject.words, "threads": threads}
+    return {**told, "rounds": len(rounds), "pairs": len(pairs), "rows": rows}
 
 
 def _action(name: str, arm: Arm, folder: Path, expected: torch.Tensor) -> Action:
@@ -169,7 +175,8 @@ def table(sections: list[dict[str, Any]]) -> str:
 
 
 def _section_table(section: dict[str, Any]) -> str:
-    words = f"{section['model']} ({section['words']}), threads {section['threads']}, rounds {section['rounds']}"
+    words = f"{section['model']} ({section['words']}), threads {section['threads']}, rounds {section['rounds']}, "
+    words += f"of the target {section['pairs']}"
     lines = [
         words,
         f"{'':36}{'model':>6}  {'middle half':12} {'whole':>6} {'processor':>10} "

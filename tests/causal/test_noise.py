@@ -202,6 +202,7 @@ def test_a_dose_is_matched_for_flow_matching_alone(ask):
     )
 
 
+@pytest.mark.slow
 def test_it_conforms():
     params = {**FEW, "layers": "none"}
     assert check_probe(NoiseProbe, params) == ("protocol", "params", "run", "resume", "draw")

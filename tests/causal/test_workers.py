@@ -69,6 +69,7 @@ def test_processes_measure_what_one_process_does(tmp_path):
     assert seen[0] == (0, 3)
 
 
+@pytest.mark.slow
 def test_the_reason_of_a_process_is_told_and_nothing_measured_is_lost(tmp_path):
     together = ask(tmp_path / "out", fails_at=1)
     with pytest.raises(ProbeFailed, match=r"probe 'ends' .* failed in run.*no such seed"):

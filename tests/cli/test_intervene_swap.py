@@ -19,6 +19,7 @@ def test_a_swap_from_the_command_line(dit_lens_command, model, tmp_path):
     assert dit_lens_command(*words).json["results"][0]["already_there"] == 1
 
 
+@pytest.mark.slow
 def test_an_ensemble_from_the_command_line(dit_lens_command, model, tmp_path):
     few = "--set ensemble.n=2 --set ensemble.baselines=latents --set ensemble.weights=1+1"
     said = dit_lens_command(*f"intervene {model} --probe ensemble {WORDS} {few} --out {tmp_path} --json".split())

@@ -89,7 +89,9 @@ def stop_and_resume(whole: SimpleNamespace, out: Path, moment: float, sign: int)
     return code
 
 
-@pytest.mark.parametrize("moment", range(8))
+@pytest.mark.parametrize(
+    "moment", [pytest.param(moment, marks=pytest.mark.slow) if moment % 2 else moment for moment in range(8)]
+)
 def test_killed(whole: SimpleNamespace, tmp_path: Path, moment: int) -> None:
     code = stop_and_resume(whole, tmp_path / "s.zarr", random.Random(moment).uniform(0.05, 1), signal.SIGKILL)
     assert code in (-signal.SIGKILL, 0)

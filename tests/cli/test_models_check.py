@@ -26,6 +26,7 @@ def test_a_model_that_holds(dit_lens_command: Any, model: Path, empty: Path) -> 
     assert list(empty.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_json_holds_the_same(dit_lens_command: Any, model: Path) -> None:
     said = dit_lens_command("models", "check", model, *SMALL, "--json", "--dtype", "bfloat16")
     assert said.code == 0

@@ -58,8 +58,11 @@ def test_it_writes_what_was_asked(dit_lens_command, tmp_path: Path, model: Path)
             "fork-cue-5x5-0-seed-0",
             {"path", "single", "valid", "walls", "marks", "kept", "choice"},
         ),
-        ("maze --variant long", "maze-long-6x6-0-seed-0", {"path", "single", "valid", "walls", "marks", "kept"}),
-        ("grounding", "grounding-0-seed-0", set(TASKS["grounding"].weights)),
+        pytest.param(
+            *("maze --variant long", "maze-long-6x6-0-seed-0", {"path", "single", "valid", "walls", "marks", "kept"}),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param("grounding", "grounding-0-seed-0", set(TASKS["grounding"].weights), marks=pytest.mark.slow),
         ("occlusion --frames 17", "occlusion-0-seed-0", set(TASKS["occlusion"].weights)),
     ],
 )
@@ -182,6 +185,7 @@ def test_seconds_and_waiting_are_told(dit_lens_command, tmp_path: Path, model: P
     assert 0 <= unit["waited"] <= unit["seconds"]
 
 
+@pytest.mark.slow
 def test_units_run_in_batches(dit_lens_command, tmp_path: Path, model: Path) -> None:
     """Three seeds of two puzzles, two at a time: a picture of its own never shares a call."""
     words = ["--puzzle", "0:2", "--seed", "0:3", "--batch", 2, "--out", tmp_path / "x.zarr", "--json"]

@@ -127,6 +127,7 @@ def test_pages_need_every_experiment_and_every_placeholder(found: dict[str, Foun
         render("noise", (TEMPLATES / "noise.md.in").read_text(encoding="utf-8") + "${strange}", found)
 
 
+@pytest.mark.slow
 def test_a_small_one_runs_from_its_command_to_its_files(tmp_path: Path) -> None:
     image = tmp_path / "docs" / "images" / "paper-swap-effect_by_layer.png"
     image.parent.mkdir(parents=True)

@@ -29,7 +29,9 @@ def _norm(tensor, dim):
 
 # diffusers' DPM++ makes a numpy array of a tensor in a way that numpy 2 warns about
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
-@pytest.mark.parametrize("scheduler", ["unipc", "euler", "dpm"])
+@pytest.mark.parametrize(
+    "scheduler", ["unipc", *(pytest.param(one, marks=pytest.mark.slow) for one in ("euler", "dpm"))]
+)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("kind", ["i2v", "t2v"])
 def test_every_value_equals_the_observers(kit, tmp_path, scheduler, dtype, kind):

@@ -232,6 +232,7 @@ def test_a_result_is_kept_and_drawn(result, tmp_path, same_as_noted):
     figure.savefig(io.BytesIO(), format="png", dpi=40)
 
 
+@pytest.mark.slow
 def test_it_keeps_the_promises_of_a_probe(grounding):
     """It leaves the model as it was, goes on where it stopped, and comes to the same result again."""
     checks = check_probe(Ensemble, {"n": 2, "baselines": ""}, grounding)

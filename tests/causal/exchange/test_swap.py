@@ -208,6 +208,7 @@ def test_calls_are_counted(result):
     assert (result["calls"] == whole * runs + short).all()
 
 
+@pytest.mark.slow
 def test_it_keeps_the_promises_of_a_probe(grounding):
     """It leaves the model as it was, goes on where it stopped, and comes to the same result again."""
     checks = check_probe(Swap, {"verdict": False, "layers": "1"}, grounding)

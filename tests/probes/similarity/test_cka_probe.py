@@ -54,10 +54,10 @@ def rows(store, trace, **at):
     [
         {},
         {"pairs": "across", "measure": "angular", "estimator": "biased"},
-        {"pairs": "branches", "within_frame": True},
-        {"source": "gram:8"},
-        {"measure": "procrustes", "steps": "0:2"},
-        {"measure": "mutual_knn", "pairs": "across", "reference": "b"},
+        pytest.param({"pairs": "branches", "within_frame": True}, marks=pytest.mark.slow),
+        pytest.param({"source": "gram:8"}, marks=pytest.mark.slow),
+        pytest.param({"measure": "procrustes", "steps": "0:2"}, marks=pytest.mark.slow),
+        pytest.param({"measure": "mutual_knn", "pairs": "across", "reference": "b"}, marks=pytest.mark.slow),
     ],
 )
 def test_it_keeps_the_promises_of_a_probe(params):

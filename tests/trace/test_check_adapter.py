@@ -319,13 +319,18 @@ def test_a_hook_left_behind_by_us_is_found(check, one, monkeypatch):
 
 
 def test_a_capture_that_changes_what_flows_is_found(check, one, monkeypatch):
-    stock = watch.Watch._record_tokens
+    stock = watch.Watch._recording
 
-    def meddling(self: Any, number: int, kind: Stack, site: str, values: torch.Tensor) -> None:
-        stock(self, number, kind, site, values)
-        values.mul_(1.001)
+    def meddling(self: Any, number: int, kind: Stack, site: str) -> Any:
+        record = stock(self, number, kind, site)
 
-    monkeypatch.setattr(watch.Watch, "_record_tokens", meddling)
+        def changed(values: torch.Tensor) -> None:
+            record(values)
+            values.mul_(1.001)
+
+        return changed
+
+    monkeypatch.setattr(watch.Watch, "_recording", meddling)
     assert "identity" in failed(check(one, only={"identity"}))
 
 

@@ -48,6 +48,7 @@ class Mine:
 """
 
 
+@pytest.mark.slow  # the README's examples run it every time
 def test_demo_ends_with_where_everything_is(dit_lens_command, tmp_path: Path, model: Path) -> None:
     said = dit_lens_command("demo", "--model", model, "--size", 3, "--steps", 3, "--out", tmp_path / "demo")
     assert said.code == 0, said.err

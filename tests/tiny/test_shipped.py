@@ -51,6 +51,7 @@ def test_each_expert_was_trained_for_its_own_range(pipeline: WanImageToVideoPipe
     assert sum(not torch.equal(high, low) for high, low in pairs) > 100
 
 
+@pytest.mark.slow
 def test_the_autoencoder_shows_every_puzzle(pipeline: WanImageToVideoPipeline) -> None:
     measured = measure_autoencoder(pipeline.vae, 4)
     assert measured.pop("psnr") >= 33
@@ -64,8 +65,8 @@ def test_the_autoencoder_shows_every_puzzle(pipeline: WanImageToVideoPipeline) -
         ("maze", "plain", 6),
         pytest.param("fork", "free", 7, marks=pytest.mark.slow),
         pytest.param("fork", "prompt", None, marks=pytest.mark.slow),
-        ("fork", "cue", None),
-        ("grounding", "plain", None),
+        pytest.param("fork", "cue", None, marks=pytest.mark.slow),
+        pytest.param("grounding", "plain", None, marks=pytest.mark.slow),
     ],
 )
 def test_it_solves_unseen_puzzles(pipeline: WanImageToVideoPipeline, task: str, variant: str, size: int | None) -> None:

@@ -63,6 +63,7 @@ def test_bfloat16_is_for_processors_that_compute_with_it(processor, dtype, monke
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
 
 
+@pytest.mark.slow  # a second training
 def test_an_interrupted_run_ends_with_the_same_weights(trained: Path, tmp_path: Path) -> None:
     class Stop(Exception):
         pass

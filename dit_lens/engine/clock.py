@@ -15,6 +15,7 @@ from types import MappingProxyType
 from dit_lens.address import Address
 from dit_lens.engine.errors import UnexpectedVisit
 from dit_lens.engine.layout import Layout
+from dit_lens_stores.errors import few
 
 __all__ = ["Clock", "Row"]
 
@@ -107,10 +108,10 @@ class Clock:
         if ahead:
             self.step = ahead[0]
         elif timestep is not None and not steps:
+            planned = few((f"{one:g}" for one in self._timesteps), _LISTED)
             raise UnexpectedVisit(
                 f"the run came to a timestep that was not planned at {self.address(None, None, 'scheduler.step')}; got "
-                f"{timestep}, allowed {_listed(self._timesteps)}; let the pipeline set its timesteps from the "
-                f"number of steps alone"
+                f"{timestep}, allowed {planned}; let the pipeline set its timesteps from the number of steps alone"
             )
         elif steps or self.step >= self._layout.steps:
             step = steps[-1] if steps else self._layout.steps - 1
@@ -161,9 +162,3 @@ class Clock:
             f"{name or f'call {self._calls + 1} of the step'}, allowed {', '.join(branches)}; the adapter must "
             f"name all branches"
         )
-
-
-def _listed(timesteps: tuple[float, ...]) -> str:
-    """The first few timesteps in words."""
-    more = len(timesteps) - _LISTED
-    return ", ".join(f"{timestep:g}" for timestep in timesteps[:_LISTED]) + (f" and {more} more" if more > 0 else "")

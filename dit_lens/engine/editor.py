@@ -25,6 +25,7 @@ from dit_lens.engine.givers import Giver
 from dit_lens.engine.layout import Layout
 from dit_lens.engine.operations import operate, region_of
 from dit_lens.engine.streams import first_of, frames_of, with_first
+from dit_lens_stores.errors import few
 
 __all__ = ["Editor"]
 
@@ -111,11 +112,10 @@ class Editor:
         """Raise ``MissedEdit`` if an edit did not come to an address, and name both."""
         missed = self._missed()
         if missed:
-            named = ", ".join(f"'{edit}' at {address}" for edit, address in missed[:_NAMED_AT_MOST])
-            more = f" and {len(missed) - _NAMED_AT_MOST} more" if len(missed) > _NAMED_AT_MOST else ""
+            named = few((f"'{edit}' at {address}" for edit, address in missed), _NAMED_AT_MOST)
             raise MissedEdit(
-                f"edits did not come to their addresses; got none of {named}{more}, allowed each once; a layer or a "
-                f"step did not run: leave the edit out, or run an unmodified pipeline",
+                f"edits did not come to their addresses; got none of {named}, allowed each once; a layer or a step did "
+                f"not run: leave the edit out, or run an unmodified pipeline",
                 self.missing(),
             )
 

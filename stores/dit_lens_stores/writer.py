@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dit_lens_stores.encoders import Encoders
-from dit_lens_stores.errors import NotDone, OtherRun, StoreError, UnknownArray, close_match
+from dit_lens_stores.errors import NotDone, OtherRun, StoreError, UnknownArray, close_match, few
 from dit_lens_stores.index import as_json, summarise, write_entry
 from dit_lens_stores.latents import LATENTS, Journal
 from dit_lens_stores.log import add_to_log
@@ -47,9 +47,7 @@ def list_events(events: Iterable[tuple[str, Mapping[str, Label]]]) -> str:
     >>> list_events([("x", {"step": step}) for step in range(5)])
     'x[step=0], x[step=1], x[step=2] and 2 more'
     """
-    names = [name_event(array, event) for array, event in events]
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    return few((name_event(array, event) for array, event in events), _SHOWN)
 
 
 class TraceWriter:

@@ -15,6 +15,7 @@ import torch
 from dit_lens.testing.adapter.attach import FirstCall, moved_latents
 from dit_lens.testing.adapter.report import Broken
 from dit_lens.testing.adapter.subject import Subject
+from dit_lens_stores.errors import few
 
 __all__ = ["clean", "experts", "layers"]
 
@@ -32,7 +33,7 @@ def clean(subject: Subject) -> str:
     ]
     if hooked:
         raise Broken(
-            f"hooks on {_listed(hooked)} before the check began",
+            f"hooks on {few(hooked, _NAMED_AT_MOST)} before the check began",
             "remove what an earlier edit or another tool has left there",
         )
     return "no hook on any denoiser"
@@ -50,7 +51,9 @@ def experts(subject: Subject) -> str:
         if id(part) not in known and (type(part) in kinds or family.model in (k.__name__ for k in type(part).__mro__))
     ]
     if hidden:
-        raise Broken(f"{_listed(hidden)} of the same class, named by no expert", "add them to Family.experts")
+        raise Broken(
+            f"{few(hidden, _NAMED_AT_MOST)} of the same class, named by no expert", "add them to Family.experts"
+        )
     grids = {name: family.grid(denoiser, subject.layout.latent) for name, denoiser in named.items()}
     if len(set(grids.values())) != 1:
         raise Broken(f"grids {grids}", "trace the experts as two pipelines")
@@ -71,10 +74,12 @@ def layers(subject: Subject) -> str:
     hidden = _passed_by_video(subject, lists) if lists else []
     if hidden:
         counted = [f"{path} ({len(lists[path])} blocks)" for path in hidden]
-        raise Broken(f"the video goes through {_listed(counted)}, named by no stack", "add a Stack for each")
+        raise Broken(
+            f"the video goes through {few(counted, _NAMED_AT_MOST)}, named by no stack", "add a Stack for each"
+        )
     stacks = ", ".join(f"{stack.path} ({len(numbers)})" for stack, numbers in subject.stacks())
     aside = sorted({path.partition(".")[2] for path in lists})
-    return stacks + (f"; {_listed(aside)} apart, where no video goes" if aside else "")
+    return stacks + (f"; {few(aside, _NAMED_AT_MOST)} apart, where no video goes" if aside else "")
 
 
 def _components(pipeline: Any) -> Iterator[tuple[str, torch.nn.Module]]:
@@ -135,8 +140,3 @@ def _outputs(
 def _differ(plain: list[torch.Tensor], changed: list[torch.Tensor]) -> bool:
     pairs = zip(plain, changed, strict=False)
     return len(plain) != len(changed) or any(not torch.equal(one, other) for one, other in pairs)
-
-
-def _listed(names: list[str]) -> str:
-    more = len(names) - _NAMED_AT_MOST
-    return ", ".join(names[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")

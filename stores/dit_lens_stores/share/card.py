@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 
+from dit_lens_stores.errors import few
 from dit_lens_stores.share.facts import ArrayFact, Facts
 from dit_lens_stores.share.licences import hub_licence
 
@@ -95,10 +96,9 @@ def _opening(facts: Facts) -> list[str]:
 def _contents(facts: Facts) -> list[str]:
     rows = [_row(array) for array in facts.arrays]
     table = _table(("array", "dimensions", "dtype", "traces"), rows)
-    names = ", ".join(f"`{trace}`" for trace in facts.traces[:_SHOWN])
-    more = f" and {len(facts.traces) - _SHOWN} more" if len(facts.traces) > _SHOWN else ""
+    names = few((f"`{trace}`" for trace in facts.traces), _SHOWN)
     asked = f"Captures: {', '.join(f'`{capture}`' for capture in facts.captures)}." if facts.captures else ""
-    return ["## What is in it", table, asked, f"Traces: {names}{more}." if names else ""]
+    return ["## What is in it", table, asked, f"Traces: {names}." if facts.traces else ""]
 
 
 def _row(array: ArrayFact) -> tuple[str, ...]:

@@ -59,8 +59,8 @@ class Intervention:
         """
         sizes = {"--n": str(self.n), "--seeds": self.seeds, "--steps": str(self.steps)}
         asked = [word for task in self.tasks[: 1 if quick else None] for word in ("--task", task)]
-        sized = [word for pair in (sizes | _QUICK if quick else sizes).items() for word in pair]
-        settings = [word for each in (self.quick if quick else self.settings) for word in ("--set", each)]
+        sized = _words(sizes | _QUICK if quick else sizes)
+        settings = _set(self.quick if quick else self.settings)
         rest = ["--workers", str(workers), "--out", out]
         return [["intervene", "tiny-wan", "--probe", self.probe, *asked, *sized, *settings, *rest]]
 
@@ -115,17 +115,24 @@ class Recording:
         [['trace', 'tiny-wan', '--task', 'fork'], ['analyze', 'runs/paper/steps/traces.zarr', '--probe', 'trajectory']]
         """
         store = f"{out}/{self.leaves}"
-        settings = [word for each in self.settings for word in ("--set", each)]
-        analyze = ["analyze", store, "--probe", self.probe, *settings, "--out", out]
+        analyze = ["analyze", store, "--probe", self.probe, *_set(self.settings), "--out", out]
         return [*(self._trace(task, store, quick) for task in self.tasks), analyze]
 
     def _trace(self, task: str, store: str, quick: bool) -> list[str]:
         name, _, variant = task.partition(":")
         asked = ["--task", name, *(["--variant", variant] if variant else [])]
         sizes = {"--puzzle": f"0:{self.n}", "--seed": self.seeds, "--steps": str(self.steps)}
-        sized = [word for pair in (sizes | _QUICK_TRACE if quick else sizes).items() for word in pair]
+        sized = _words(sizes | _QUICK_TRACE if quick else sizes)
         capture = self.capture + (f"[step={self.read}]" if self.read and not quick else "")
         return ["trace", "tiny-wan", *asked, *sized, "--capture", capture, "--out", store]
+
+
+def _words(options: Mapping[str, str]) -> list[str]:
+    return [word for pair in options.items() for word in pair]
+
+
+def _set(settings: tuple[str, ...]) -> list[str]:
+    return [word for each in settings for word in ("--set", each)]
 
 
 Experiment = Intervention | Recording

@@ -19,7 +19,7 @@ __all__ = ["Found", "Interval", "read_found"]
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with the ends of its interval; prints as such."""
+    """A mean with the ends of its interval; prints as such, with two decimals if not told otherwise: ``:.3f``."""
 
     mean: float
     low: float
@@ -27,9 +27,14 @@ class Interval:
 
     def __str__(self) -> str:
         """For a table."""
+        return format(self, ".2f")
+
+    def __format__(self, spec: str) -> str:
+        """Every number as ``spec`` says."""
+        mean, low, high = (format(value, spec or ".2f") for value in (self.mean, self.low, self.high))
         if np.isnan(self.mean):
             return "-"
-        return f"{self.mean:.2f}" if np.isnan(self.low) else f"{self.mean:.2f} [{self.low:.2f}, {self.high:.2f}]"
+        return mean if np.isnan(self.low) else f"{mean} [{low}, {high}]"
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def steps(found: Mapping[str, Found]) -> dict[str, str]:
         "last": f"step {last}",
         "several_first": str(_share(one, "several", "fork", first)),
         "several_last": str(_share(one, "several", "fork", last)),
-        "solved": f"{_solved(one, 'fork')}",
+        "solved": str(_solved(one, "fork")),
         "revised": str(_share(one, "revised", "fork", last)),
         "seeds": _seeds(one),
     }
@@ -48,7 +48,7 @@ def behaviours(found: Mapping[str, Found]) -> dict[str, str]:
         [
             task,
             _answered(one, task),
-            f"{_solved(one, task)}",
+            str(_solved(one, task)),
             *(_share(one, name, task, first) for name in ("readable", "final")),
             _half(one, "readable", task),
             _half(one, "final", task),
@@ -74,7 +74,7 @@ def energy(found: Mapping[str, Found]) -> dict[str, str]:
     return {
         **told(one, "curves", "layers_by_frames"),
         "by_layer": table(["layer", *(f"step {step}" for step in shown)], rows),
-        "even": _three(one.interval("even")),
+        "even": f"{one.interval('even'):.3f}",  # the shares are small
         "most": _most(one),
     }
 
@@ -141,10 +141,3 @@ def _most(one: Found) -> str:
     step, layer = np.unravel_index(int(np.abs(means - 1).argmax()), means.shape)
     at = {"step": one.labels("step")[int(step)], "layer": one.labels("layer")[int(layer)]}
     return f"after layer {at['layer']} at step {at['step']}, with {one.interval('times', **at)} times as much"
-
-
-def _three(interval: Interval) -> str:
-    """With a decimal more than usual: the shares are small."""
-    if np.isnan(interval.low):
-        return f"{interval.mean:.3f}"
-    return f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]"

@@ -13,9 +13,6 @@ def told(one: Found, *figures: str) -> dict[str, str]:
     document = one.document
     versions = ", ".join(f"{name} {number}" for name, number in document["versions"].items())
     trial = " **A trial run: these numbers measure little.**" if document["quick"] else ""
-    minutes = round((document["seconds"] or 0) / 60)
-    took = f"{minutes} {'minute' if minutes == 1 else 'minutes'}"
-    took = "stopped and gone on" if document["seconds"] is None else took
     held = [f"`{name}` in {units} units" for name, units in one.controls.items() if name.endswith("identical")]
     return {
         "command": document["command"],
@@ -23,10 +20,17 @@ def told(one: Found, *figures: str) -> dict[str, str]:
         **({"controls": "; ".join(held)} if held else {}),
         "provenance": (
             f"On the weights {document['weights_sha256'][:12]}, {document['machine']}, Python {document['python']}, "
-            f"{versions}, {document['date']}; {took}.{trial}"
+            f"{versions}, {document['date']}; {_took(document['seconds'])}.{trial}"
         ),
         **{f"drawn_{name}": _drawn(one.commands.get(name)) for name in figures},
     }
+
+
+def _took(seconds: int | None) -> str:
+    if seconds is None:
+        return "stopped and gone on"
+    minutes = round(seconds / 60)
+    return f"{minutes} {'minute' if minutes == 1 else 'minutes'}"
 
 
 def _drawn(command: str | None) -> str:

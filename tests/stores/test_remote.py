@@ -197,7 +197,9 @@ def test_a_thousand_traces_are_listed_in_under_a_second_by_one_request(web: Web,
         store = open_store(place)
         seeds = [entry["seed"] for entry in store.index.values()]
         assert (len(store), len(store.traces), len(seeds)) == (1000, 1000, 1000)
-        assert repr(store).startswith(f"<dit-lens store '{store.url}': 1000 traces>")
+        head, *lines, more = repr(store).splitlines()
+        assert (head, more) == (f"<dit-lens store '{store.url}': 1000 traces>", "  and 980 more")
+        assert lines == [f"  t{number:<23} complete" for number in range(20)]
         assert time.perf_counter() - start < 1
         assert len(web.asked) == requests
     start = time.perf_counter()

@@ -37,7 +37,8 @@ def test_the_ball_is_seen_then_hidden_then_seen_again(seed: int, variant: str) -
     assert max(covered) == 8
     assert covered[-2:] == [0, 0]
     assert motion.centre(16) - 4 >= motion.screen[1]
-    assert motion.centre(16) + 4 <= 64
+    assert motion.centre(0) - 4 >= 4
+    assert motion.centre(16) + 4 <= 60
     if variant != "wide":
         assert motion.centre(14) - 4 >= motion.screen[1]
 
@@ -48,7 +49,7 @@ def test_a_variant_draws_from_its_own_colours_lanes_and_screens(seed: int, varia
     narrowest, widest = SCREEN_WIDTHS["wide" if variant == "wide" else "plain"][motion.speed]
     assert narrowest <= motion.screen[1] - motion.screen[0] <= widest
     assert (motion.lane in HELD_OUT_LANES) == (variant == "lane")
-    assert 4 <= motion.lane <= 60
+    assert 8 <= motion.lane <= 56
     assert (motion.lane % 4, motion.start % 4, motion.screen[0] % 2, motion.screen[1] % 2) == (0, 0, 0, 0)
     assert (motion.colour == "yellow") == (variant == "yellow")
     assert motion.colour in COLOURS

@@ -18,7 +18,7 @@ from dit_lens.tiny.errors import BadRecipe
 from dit_lens.tiny.train import autoencoder, run
 from dit_lens.tiny.train.autoencoder import build_autoencoder
 from dit_lens.tiny.train.card import write_card
-from dit_lens.tiny.train.denoiser import changing
+from dit_lens.tiny.train.changing import changing
 from dit_lens.tiny.train.latents import LatentFiles, condition_clip, encode
 from dit_lens.tiny.train.log import RunLog
 from dit_lens.tiny.train.muon import orthogonalise
@@ -129,6 +129,22 @@ def test_errors_weigh_more_where_the_clip_changes() -> None:
     weights = changing(moved, 4.0)
     assert torch.equal(weights[0, 0, :, 2, 5], torch.full((5,), 4.0))
     assert float(weights.sum()) == 5 * 64 + 3 * 5
+
+
+def test_the_decoder_meets_more_noise_where_the_clip_changes() -> None:
+    still = torch.randn(1, 16, 1, 8, 8, generator=torch.Generator().manual_seed(1)).expand(-1, -1, 5, -1, -1)
+    moved = still.clone()
+    moved[:, :, 3, 2, 5] += 3
+    recipe = autoencoder.AutoencoderRecipe(latent_noise=0.1, changing_noise=3.0)
+    noise = autoencoder.latent_noise(moved, recipe, torch.Generator().manual_seed(0)) / moved.std()
+    plain = replace(recipe, changing_noise=1.0)
+    same = autoencoder.latent_noise(moved, plain, torch.Generator().manual_seed(0)) / moved.std()
+    changed = changing(moved / moved.std(), 2.0).expand_as(moved) == 2
+    assert torch.allclose(noise[changed], 3 * same[changed])
+    assert torch.equal(noise[~changed], same[~changed])
+    assert float(same.std()) == pytest.approx(0.1, rel=0.05)
+    one_frame = autoencoder.latent_noise(still[:, :, :1], recipe, torch.Generator().manual_seed(0))
+    assert float(one_frame.std() / still.std()) == pytest.approx(0.1, rel=0.05)
 
 
 def test_experts_differ_after_their_own_stages(trained: Path) -> None:

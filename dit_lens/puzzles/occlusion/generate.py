@@ -46,8 +46,9 @@ VARIANTS: dict[str, Split] = {
     "lane": "out-of-domain",
 }
 
-_STARTS = (4, 8, 12)
-_LANES = range(RADIUS, PICTURE_PIXELS - RADIUS + 1, 4)  # half a latent token apart, as the starts are
+_STARTS = {2: (8, 12, 16), 3: (8,)}
+"""Centres in the first frame by speed: from first to last frame, the ball keeps away from the picture's edge."""
+_LANES = range(BALL_PIXELS, PICTURE_PIXELS - BALL_PIXELS + 1, 4)  # half a latent token apart, as the starts are
 _STREAM = 0x6F63636C  # keeps this task's draws apart from those of other tasks with the same seed
 _OUT_BY = {"plain": FRAMES - 3, "wide": FRAMES - 2}  # a wide screen leaves the slow ball only the last two frames
 
@@ -104,7 +105,7 @@ def draw_motion(seed: int, variant: str) -> Motion:
     direction = DIRECTIONS[int(rng.integers(len(DIRECTIONS)))]
     speed = int(rng.choice(list(SPEEDS)))
     colour = "yellow" if variant == "yellow" else TRAINED_COLOURS[int(rng.integers(len(TRAINED_COLOURS)))]
-    start = int(rng.choice(_STARTS))
+    start = int(rng.choice(_STARTS[speed]))
     lanes = [lane for lane in _LANES if (lane in HELD_OUT_LANES) == (variant == "lane")]
     lane = int(rng.choice(lanes))
     return Motion(direction, speed, colour, lane, start, _draw_screen(rng, variant, start, speed))

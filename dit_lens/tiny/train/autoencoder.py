@@ -2,7 +2,7 @@
 
 The autoencoder is the ceiling of everything after it, so the loss weighs pixels that have a colour or change more than
 floor and walls (a start marker of the wrong colour costs almost nothing in plain PSNR), and noise on the latents makes
-the decoder forgive what a denoiser leaves. Number of steps matters more than frames per step: the run goes from single
+the decoder forgive what a denoiser leaves, most where the clip changes. Number of steps matters more than frames per step: the run goes from single
 frames to short clips to whole clips, with one cosine over all of it.
 
 Shapes: B batch, 3 colours, F frames, H height, W width, Z latent channels, f latent frames, h, w latent sizes.
@@ -23,6 +23,7 @@ from diffusers import AutoencoderKLWan
 
 from dit_lens.puzzles import unseen
 from dit_lens.puzzles.canvas import FRAMES
+from dit_lens.tiny.train.changing import changing
 from dit_lens.tiny.train.log import RunLog
 from dit_lens.tiny.train.muon import base_rates, make_optimisers, scale_rates
 from dit_lens.tiny.train.precision import mixed_precision
@@ -39,7 +40,8 @@ class AutoencoderRecipe:
     """Everything that decides the weights.
 
     ``stages`` are (steps, clips a step, frames a clip). After ``encoder_steps`` only the decoder learns on: the
-    latents are fixed from there.
+    latents are fixed from there. Noise on the latents is ``latent_noise`` of their standard deviation, and
+    ``changing_noise`` times that where the clip changes.
     """
 
     seed: int = 0
@@ -49,6 +51,7 @@ class AutoencoderRecipe:
     adam_lr: float = 3e-3
     warmup: int = 50
     latent_noise: float = 0.1
+    changing_noise: float = 1.0
     rare_weight: float = 4.0
     shares: Shares = SHOWN_SHARES
     save_every: int = 250
@@ -118,8 +121,7 @@ def _train_step(
     with mixed_precision("cpu"):
         with torch.set_grad_enabled(step < recipe.encoder_steps):
             z_BZfhw = clips.encode(x_B3FHW)
-        noise = torch.randn(z_BZfhw.shape, generator=generator) * z_BZfhw.detach().float().std() * recipe.latent_noise
-        y_B3FHW = clips.decode(z_BZfhw + noise).float()
+        y_B3FHW = clips.decode(z_BZfhw + latent_noise(z_BZfhw.detach().float(), recipe, generator)).float()
     error = torch.relu(1 - x_B3FHW * y_B3FHW)  # every colour is a corner of the cube: going beyond it is no error
     loss = (rarity(x_B3FHW, recipe.rare_weight) * (error + 2 * error**2)).mean()
     for optimiser in optimisers:
@@ -128,6 +130,13 @@ def _train_step(
     for optimiser in optimisers:
         optimiser.step()
     return float(loss.detach())
+
+
+def latent_noise(z_BZfhw: torch.Tensor, recipe: AutoencoderRecipe, generator: torch.Generator) -> torch.Tensor:
+    """Noise for latents of shape (B, Z, f, h, w), not normalised: more of it where the clip changes."""
+    deviation = z_BZfhw.std()
+    more = changing(z_BZfhw / deviation, recipe.changing_noise) if z_BZfhw.shape[2] > 1 else 1.0
+    return torch.randn(z_BZfhw.shape, generator=generator) * deviation * recipe.latent_noise * more
 
 
 def rarity(x_B3FHW: torch.Tensor, weight: float) -> torch.Tensor:

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from diffusers import WanTransformer3DModel
 
+from dit_lens.tiny.train.changing import changing
 from dit_lens.tiny.train.latents import Focus, LatentFiles, Statistics
 from dit_lens.tiny.train.log import RunLog
 from dit_lens.tiny.train.muon import base_rates, make_optimisers, scale_rates
@@ -36,7 +37,6 @@ __all__ = ["BOUNDARY", "Check", "DenoiserRecipe", "Part", "Prompts", "build_deno
 
 BOUNDARY = 0.9
 SHIFT = 5.0
-_CHANGING = 0.5  # standard deviations of a latent, the mean over its channels, between its frames
 Part = Literal["shared", "high", "low"]
 Check = Callable[[Part, WanTransformer3DModel], dict[str, float]]
 
@@ -129,13 +129,6 @@ def draw_sigma(rng: np.random.Generator, part: Part, count: int, high_share: flo
     above = rng.random(count) < share
     u = np.where(above, rng.uniform(edge, 1, count), rng.uniform(0, edge, count))
     return torch.from_numpy(SHIFT * u / (1 + (SHIFT - 1) * u)).float()
-
-
-def changing(clip_BZfhw: torch.Tensor, weight: float) -> torch.Tensor:
-    """``weight`` at places whose latent changes after the first frame, which alone is given; 1 at the others."""
-    after_BZfhw = clip_BZfhw[:, :, 1:]
-    moved_B1hw = (after_BZfhw.amax(2) - after_BZfhw.amin(2)).mean(1, keepdim=True) > _CHANGING
-    return 1 + (weight - 1) * moved_B1hw[:, :, None].expand(-1, -1, clip_BZfhw.shape[2], -1, -1).float()
 
 
 class Trainer:

@@ -82,16 +82,17 @@ RECIPES: dict[str, Recipe] = {
     "further": Recipe(
         AutoencoderRecipe(
             seed=1,
-            stages=((1600, 1, 17),),
+            stages=((2000, 1, 17),),
             encoder_steps=0,
             muon_lr=1e-2,
             adam_lr=1e-3,
-            latent_noise=0.15,
+            latent_noise=0.12,
+            changing_noise=3.0,
             shares=_FURTHER_SHOWN,
         ),
         DenoiserRecipe(
             seed=1,
-            steps=(("low", 640),),
+            steps=(("low", 960),),
             files=4,
             first_files=4,
             muon_lr=2e-3,

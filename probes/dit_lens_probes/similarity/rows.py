@@ -5,7 +5,7 @@ in every entry, and float32 has no digits left for what is asked. So it goes fir
 what the rounding of the first has left. What makes a similarity say little (one token or one channel that carries
 most of the spread) is measured here, where all values are at hand.
 
-Shapes: N tokens, C channels, M minibatches.
+Shapes: N tokens, C channels, M minibatches, F parts of the tokens.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ NORMALISE: tuple[Normalise, ...] = ("none", "token_ln", "channel_z", "drop_first
 Rows = torch.Tensor | np.ndarray
 _RESOLVED = 1e-6
 """Spread over mean below which float32 holds rounding and no representation."""
+_AT_ONCE = 256
+"""Rows whose squares are held at a time: they stay in a cache, and their memory is used again."""
 _SAFE = 1e12
 """Sizes within which no sum of squares overflows."""
 _OUTLIER = 25.0
@@ -105,7 +107,7 @@ def prepare_rows(
     least : int
         Tokens below which there is nothing to say.
     out_NC : torch.Tensor of float32, optional
-        Where the rows are written.
+        Where the rows are written; other memory than that of ``rows_NC``.
 
     Returns
     -------
@@ -134,7 +136,7 @@ def prepare_rows(
         )
     given_NC = as_rows(rows_NC)
     out_NC = torch.empty_like(given_NC) if out_NC is None else out_NC
-    looked = _look(given_NC, least)
+    looked = _look(given_NC, least, out_NC)
     if isinstance(looked, Facts):
         return out_NC.zero_(), looked
     made_NC, (tokens, channels) = _normalised(looked, normalise), given_NC.shape
@@ -152,7 +154,10 @@ def prepare_rows(
 
 @dataclass(frozen=True)
 class _Looked:
-    """Rows of which something can be said: as they came, with the mean taken away, and what was measured on the way."""
+    """Rows of which something can be said: as they came, with the mean taken away, and what was measured on the way.
+
+    ``centred_NC`` lies where the result will.
+    """
 
     given_NC: torch.Tensor
     mean_C: torch.Tensor
@@ -163,8 +168,11 @@ class _Looked:
     size: float
 
 
-def _look(given_NC: torch.Tensor, least: int) -> _Looked | Facts:
-    """What there is, or why there is nothing. Each pass over the values costs as much as a good part of a product."""
+def _look(given_NC: torch.Tensor, least: int, room_NC: torch.Tensor) -> _Looked | Facts:
+    """What there is, or why there is nothing.
+
+    Each pass over the values costs as much as a good part of a product, and one into new memory five times that.
+    """
     tokens, channels = given_NC.shape
     if tokens < least:
         return Facts(tokens, channels, reason=f"too few tokens: {tokens}, allowed {least} or more")
@@ -179,7 +187,7 @@ def _look(given_NC: torch.Tensor, least: int) -> _Looked | Facts:
     else:
         size = 1.0
     mean_C = given_NC.mean(0)
-    centred_NC = given_NC - mean_C
+    centred_NC = torch.sub(given_NC, mean_C, out=room_NC)
     squares_N, squares_C = _squares(centred_NC)
     spread, mean = (float(part.sum()) ** 0.5 for part in (squares_C / tokens, mean_C.double().square()))
     mean_ratio = mean / spread if spread > 0 else inf
@@ -191,8 +199,9 @@ def _look(given_NC: torch.Tensor, least: int) -> _Looked | Facts:
 
 def _squares(rows_NC: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Sums of squares of every token and of every channel, in float64."""
-    of_channels = torch.ones(len(rows_NC), device=rows_NC.device) @ rows_NC.square()  # a norm over rows takes ten times
-    return torch.linalg.vector_norm(rows_NC, dim=1).double().square(), of_channels.double()
+    few = [rows_NC[start : start + _AT_ONCE] for start in range(0, len(rows_NC), _AT_ONCE)]
+    sums_FC = [part.new_ones(len(part)) @ part.square() for part in few]  # a norm over rows takes ten times as long
+    return torch.linalg.vector_norm(rows_NC, dim=1).double().square(), torch.stack(sums_FC).double().sum(0)
 
 
 def middle(rows_MNC: torch.Tensor) -> torch.Tensor:

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     import xarray as xr
     from PIL.Image import Image
 
-__all__ = ["Generation", "Result", "Size", "Standing"]
+__all__ = ["GUIDANCE", "Generation", "Result", "Size", "Standing"]
+
+GUIDANCE = 1.5
+"""Guidance scale if none is asked for: ``tiny-wan`` does best with it. Large models are often run with 3 to 5."""
 
 _WHOLE = ("seed", "steps", "height", "width", "frames")
 _REAL = ("guidance", "guidance_2")
@@ -48,7 +51,7 @@ class Generation:
     steps : int
         Denoising steps.
     guidance : float
-        Guidance scale; 1 or less turns guidance off, and only the branch ``cond`` runs.
+        Guidance scale, ``GUIDANCE`` by default; 1 or less turns guidance off, and only the branch ``cond`` runs.
     guidance_2 : float, optional
         Guidance scale of the second expert; the same as ``guidance`` by default.
     negative_prompt : str
@@ -61,14 +64,14 @@ class Generation:
     Examples
     --------
     >>> Generation(prompt="Draw the path.", seed=0, steps=20).guidance
-    3.0
+    1.5
     """
 
     prompt: str
     seed: int
     steps: int
     image: Image | None = None
-    guidance: float = 3.0
+    guidance: float = GUIDANCE
     guidance_2: float | None = None
     negative_prompt: str = ""
     height: int | None = None

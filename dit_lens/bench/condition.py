@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from dit_lens.generation import Generation
+from dit_lens.generation import GUIDANCE, Generation
 
 if TYPE_CHECKING:
     from dit_lens.bench.questions import Question
@@ -45,7 +45,7 @@ class Condition:
     """
 
     steps: int = 20
-    guidance: float = 3.0
+    guidance: float = GUIDANCE
     guidance_2: float | None = None
     negative_prompt: str = ""
     height: int | None = None

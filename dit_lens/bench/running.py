@@ -164,7 +164,7 @@ def run_bench(
     puzzles : iterable of Puzzle or Question
     seeds : iterable of int
     condition : Condition, optional
-        What all runs share; by default 20 steps with guidance 3.
+        What all runs share; by default 20 steps with guidance 1.5.
     batch : int
         Seeds of a puzzle in one call of the model.
     out : str or pathlib.Path, optional

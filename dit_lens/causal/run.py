@@ -136,7 +136,7 @@ def intervene(
     seeds : iterable of int
         Of the runs.
     condition : Condition, optional
-        What all runs share; by default 20 steps with guidance 3.
+        What all runs share; by default 20 steps with guidance 1.5.
     out : str or pathlib.Path, optional
         Folder in which what was measured is kept, so that the same call goes on where it stopped.
     params : mapping, optional

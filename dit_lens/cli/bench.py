@@ -18,6 +18,7 @@ from dit_lens.cli.output import Json
 from dit_lens.cli.places import check_out
 from dit_lens.cli.runs import load_quietly
 from dit_lens.cli.scoring import read_bench, run_calls, show_bench
+from dit_lens.generation import GUIDANCE
 
 if TYPE_CHECKING:
     from dit_lens.bench import Condition, Question
@@ -67,7 +68,7 @@ class BenchOptions(CourseOptions):
     ] = None
     videos: Annotated[bool, Parameter(show_default=False, help="Write the videos of puzzles as well.")] = False
     steps: Annotated[int, Parameter(help="Denoising steps.")] = Field(default=20, ge=1)
-    guidance: Annotated[float, Parameter(help="Guidance scale; 1 turns guidance off.")] = 3.0
+    guidance: Annotated[float, Parameter(help="Guidance scale; 1 turns guidance off.")] = GUIDANCE
     guidance_2: Annotated[float | None, Parameter(help="Guidance scale of the second expert, if another.")] = None
     negative_prompt: Annotated[str, Parameter(help="What the uncond branch is told.")] = ""
     height: Annotated[int | None, Parameter(help="Height that first frames are resized to, if not their own.")] = None

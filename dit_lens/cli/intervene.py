@@ -19,6 +19,7 @@ from dit_lens.cli.output import Json, show_json, show_line
 from dit_lens.cli.places import check_out, check_result
 from dit_lens.cli.progress import working_on
 from dit_lens.cli.runs import load_quietly
+from dit_lens.generation import GUIDANCE
 
 if TYPE_CHECKING:
     from dit_lens.bench import Condition, Question
@@ -71,7 +72,7 @@ class InterveneOptions(BaseModel):
     image: Annotated[Path | None, Parameter(help="First frame of your own, instead of puzzles.")] = None
     prompt: Annotated[str | None, Parameter(help="Prompt of your own; a puzzle brings its own.")] = None
     steps: Annotated[int, Parameter(help="Denoising steps.")] = Field(default=20, ge=1)
-    guidance: Annotated[float, Parameter(help="Guidance scale; 1 turns guidance off.")] = 3.0
+    guidance: Annotated[float, Parameter(help="Guidance scale; 1 turns guidance off.")] = GUIDANCE
     guidance_2: Annotated[float | None, Parameter(help="Guidance scale of the second expert, if another.")] = None
     negative_prompt: Annotated[str, Parameter(help="What the uncond branch is told.")] = ""
     height: Annotated[int | None, Parameter(help="Height that first frames are resized to, if not their own.")] = None

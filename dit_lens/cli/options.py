@@ -15,6 +15,7 @@ from dit_lens.cli.numbers import NUMBERS_AT_MOST, read_numbers
 from dit_lens.cli.output import Json
 from dit_lens.cli.runs import DEFAULT_CAPTURES, Settings
 from dit_lens.cli.samples import Sample, Task, picture_sample, puzzle_sample, units_of
+from dit_lens.generation import GUIDANCE
 
 if TYPE_CHECKING:
     from dit_lens.cli.samples import Unit
@@ -64,7 +65,7 @@ class RequestOptions(CourseOptions):
         Parameter(name="--for", show_default=False, help="Record what this probe needs; may be repeated."),
     ] = ()
     steps: Annotated[int, Parameter(help="Denoising steps.")] = Field(default=20, ge=1)
-    guidance: Annotated[float, Parameter(help="Guidance scale; 1 turns guidance off.")] = 3.0
+    guidance: Annotated[float, Parameter(help="Guidance scale; 1 turns guidance off.")] = GUIDANCE
     guidance_2: Annotated[float | None, Parameter(help="Guidance scale of the second expert, if another.")] = None
     height: Annotated[int | None, Parameter(help="Height in pixels, if not the image's own.")] = None
     width: Annotated[int | None, Parameter(help="Width in pixels, if not the image's own.")] = None

@@ -22,6 +22,7 @@ from dit_lens.cli.failures import BadOption, OtherSettings, naming_pipeline
 from dit_lens.cli.places import check_out
 from dit_lens.cli.progress import Tally, working_on
 from dit_lens.cli.records import RunRecord, UnitRecord, judge
+from dit_lens.generation import GUIDANCE
 
 if TYPE_CHECKING:
     from dit_lens import Capture, Generation, Lens, Result
@@ -52,7 +53,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     steps: int
-    guidance: float = 3.0
+    guidance: float = GUIDANCE
     guidance_2: float | None = None
     negative_prompt: str = ""
     height: int | None = None

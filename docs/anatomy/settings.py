@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from dit_lens.generation import GUIDANCE
+
 __all__ = ["QUICK", "Job", "Record", "Settings"]
 
 Record = dict[str, Any]
@@ -44,7 +46,7 @@ class Settings:
     n: int = 12
     steps: int = 20
     reads: int = 10
-    guidance: float = 3.0
+    guidance: float = GUIDANCE
     forks: int = 4
     forks_of_three: int = 2
     seeds: int = 12

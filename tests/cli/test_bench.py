@@ -168,7 +168,7 @@ def test_batches_are_seeds_of_one_puzzle_and_run_as_one(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--guidance", "2"], "got guidance 2.0, allowed 3.0; choose another folder, or remove it to begin again"),
+        (["--guidance", "2"], "got guidance 2.0, allowed 1.5; choose another folder, or remove it to begin again"),
         (["--steps", "3"], "got steps 3, allowed 2"),
         (["--negative-prompt", "no"], "got negative_prompt 'no', allowed ''"),
         (["--set", "max_sequence_length=16"], "got another extra, allowed the same"),

@@ -215,7 +215,7 @@ def test_other_settings_are_refused(whole: SimpleNamespace, tmp_path: Path) -> N
     before = content(out)
     code, said = whole.forks.run(*whole.words, "--guidance", 2, "--out", out)
     assert code == 2
-    assert "other settings; got guidance 2.0, allowed 3.0" in said
+    assert "other settings; got guidance 2.0, allowed 1.5" in said
     assert content(out) == before
 
 

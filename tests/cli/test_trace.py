@@ -106,7 +106,7 @@ def test_other_settings_under_the_same_name_are_refused(dit_lens_command, tmp_pa
     before = sorted(tmp_path.rglob("*"))
     said = dit_lens_command(*words, "--guidance", "2")
     assert said.code == 2
-    assert "guidance 2.0, allowed 3.0" in said.complaint
+    assert "guidance 2.0, allowed 1.5" in said.complaint
     assert said.complaint.endswith("; choose another --out, or remove the store to trace again")
     assert sorted(tmp_path.rglob("*")) == before
 

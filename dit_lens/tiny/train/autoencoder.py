@@ -1,9 +1,9 @@
 """Train the video autoencoder of tiny-wan: a small ``AutoencoderKLWan`` that must show every puzzle without a mistake.
 
 The autoencoder is the ceiling of everything after it, so the loss weighs pixels that have a colour or change more than
-floor and walls (a start marker of the wrong colour costs almost nothing in plain PSNR), and noise on the latents makes
-the decoder forgive what a denoiser leaves, most where the clip changes. Number of steps matters more than frames per step: the run goes from single
-frames to short clips to whole clips, with one cosine over all of it.
+floor and walls (a start marker of the wrong colour costs almost nothing in plain PSNR), and noise on the latents, most
+of it where the clip changes, makes the decoder forgive what a denoiser leaves. Number of steps matters more than frames
+per step: the run goes from single frames to short clips to whole clips, with one cosine over all of it.
 
 Shapes: B batch, 3 colours, F frames, H height, W width, Z latent channels, f latent frames, h, w latent sizes.
 """

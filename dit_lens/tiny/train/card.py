@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
+from dit_lens.generation import GUIDANCE
 from dit_lens.puzzles import TASKS
 from dit_lens.tiny.train.log import RunLog
 
@@ -42,6 +43,7 @@ def write_card(folder: Path, parts: Mapping[str, Recipe], measured: Mapping[str,
     text = _TEMPLATE.substitute(
         made=" and then ".join(f"`{_command(name)}`" for name in parts),
         threads=measured["threads"],
+        guidance=f"{GUIDANCE:g}",
         boundary=BOUNDARY,
         shift=SHIFT,
         expert_parameters=_millions(build_denoiser()),

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from diffusers import WanImageToVideoPipeline
 
+from dit_lens.generation import GUIDANCE
 from dit_lens.puzzles import Maze, Puzzle, routes_visible, unseen
 from dit_lens.tiny.train.latents import encode
 from dit_lens.tiny.train.measure import decode_batch, denoise_batch, latent_statistics
@@ -30,7 +31,7 @@ _VISIBLE = 0.2
 
 
 def measure_commitment(
-    pipeline: WanImageToVideoPipeline, count: int, steps: int, guidance: float = 3.0, batch: int = 16
+    pipeline: WanImageToVideoPipeline, count: int, steps: int, guidance: float = GUIDANCE, batch: int = 16
 ) -> dict[str, Any]:
     """Read every step of ``count`` unseen forks with two routes, one seed each.
 

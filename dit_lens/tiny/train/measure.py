@@ -19,6 +19,7 @@ import torch
 from diffusers import WanImageToVideoPipeline
 from PIL import Image
 
+from dit_lens.generation import GUIDANCE
 from dit_lens.puzzles import TASKS, Puzzle, Score, unseen
 from dit_lens.puzzles.canvas import FRAMES, PICTURE_PIXELS
 from dit_lens.tiny.train.autoencoder import to_pixels
@@ -116,7 +117,7 @@ def measure_solving(
     pipeline: WanImageToVideoPipeline,
     puzzles: Sequence[Puzzle],
     steps: int = 20,
-    guidance: float = 3.0,
+    guidance: float = GUIDANCE,
     batch: int = 16,
 ) -> SolveRates:
     """Generate and score puzzles, one seed each."""
@@ -156,7 +157,7 @@ def row_puzzles(row: Row, count: int) -> list[Puzzle]:
 
 
 def measure_row(pipeline: WanImageToVideoPipeline, row: Row, count: int, steps: int) -> dict[str, Any]:
-    """What a row of the table says: ``SolveRates`` of its unseen puzzles, with guidance 3."""
+    """What a row of the table says: ``SolveRates`` of its unseen puzzles."""
     task, variant, size = row
     rates = measure_solving(pipeline, row_puzzles(row, count), steps)
     return {"task": task, "variant": variant, "size": size, **asdict(rates)}
@@ -185,7 +186,7 @@ def time_generation(pipeline: WanImageToVideoPipeline, steps: int) -> float:
             width=PICTURE_PIXELS,
             num_frames=FRAMES,
             num_inference_steps=steps,
-            guidance_scale=3.0,
+            guidance_scale=GUIDANCE,
         )
         seconds.append(time.perf_counter() - began)
     return float(np.median(seconds))

@@ -93,11 +93,11 @@ def train(
     *,
     out: Annotated[Path, Parameter(help="Folder for checkpoints, logs and the finished model.")],
     quick: Annotated[bool, Parameter(help="Try every stage in a minute or two; learns nothing.", negative=())] = False,
-    further: Annotated[bool, Parameter(help="Go on from the weights in the package.", negative=())] = False,
+    further: Annotated[Path | None, Parameter(help="Go on from the finished model in this folder.")] = None,
     device: Annotated[str, Parameter(help="Device that the denoiser trains on.")] = "cpu",
     json: Json = False,
 ) -> None:
-    """Train a model from its seed, or the one in the package further; the same command resumes an interrupted run.
+    """Train a model from its seed, or a finished one further; the same command resumes an interrupted run.
 
     Parameters
     ----------
@@ -111,9 +111,9 @@ def train(
     hush_loaders()
     from dit_lens.tiny.train.run import train as train_tiny_wan
 
-    words = [word for word, asked in (("quick", quick), ("further", further)) if asked]
+    words = [word for word, asked in (("quick", quick), ("further", further is not None)) if asked]
     recipe = "-".join(words) or "shipped"
-    folder = train_tiny_wan(out, recipe=recipe, device=device, progress=warn)
+    folder = train_tiny_wan(out, recipe=recipe, device=device, progress=warn, start=further)
     if json:
         show_json({"model": model, "recipe": recipe, "folder": str(folder)})
     else:

@@ -86,7 +86,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(trained: Path, tmp_path: 
 
 
 @pytest.mark.slow  # a second training
-def test_training_further_begins_with_the_package_and_keeps_its_latents(trained: Path, tmp_path: Path) -> None:
+def test_training_further_begins_with_a_model_and_keeps_its_latents(trained: Path, tmp_path: Path) -> None:
     class Stop(Exception):
         pass
 
@@ -95,7 +95,7 @@ def test_training_further_begins_with_the_package_and_keeps_its_latents(trained:
             raise Stop
 
     with pytest.raises(Stop):
-        run.train(tmp_path, "quick-further", progress=stop)
+        run.train(tmp_path, "quick-further", progress=stop, start=WEIGHTS)
     for part in ("vae", "transformer", "transformer_2"):
         name = f"{part}/diffusion_pytorch_model.safetensors"
         before, after = load_file(WEIGHTS / name), load_file(tmp_path / "model" / name)
@@ -114,7 +114,11 @@ def test_the_card_of_a_model_trained_further_names_both_recipes(trained: Path, t
     parts = {name: run.RECIPES[name] for name in ("shipped", "quick-further")}
     write_card(tmp_path, parts, measured, RunLog(trained.parent / "log.jsonl"))
     card = (tmp_path / "README.md").read_text()
-    assert "`dit-lens models train tiny-wan` and then `dit-lens models train tiny-wan --quick --further`" in card
+    assert (
+        "made by `dit-lens models train tiny-wan --out first` and then `dit-lens models train tiny-wan --quick" in card
+    )
+    assert "--quick --further first/model --out second`" in card
+    assert "up to the edge of the picture as well.\n" in card
     assert "plain 40% / 40%" in card
     assert "of its decoder alone" in card
     assert "![curves of quick-further](curves_further.png)" in card
@@ -157,7 +161,9 @@ def test_experts_differ_after_their_own_stages(trained: Path) -> None:
 def test_a_folder_of_another_recipe_is_refused(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = replace(run.RECIPES["quick"], measured_clips=2)
     monkeypatch.setitem(run.RECIPES, "quick", other)
-    with pytest.raises(BadRecipe, match="holds a run of another recipe; got this one, allowed its own; choose another"):
+    with pytest.raises(
+        BadRecipe, match="holds a run of another recipe or start; got this one, allowed its own; choose another"
+    ):
         run.train(trained.parent, "quick")
 
 
@@ -174,6 +180,30 @@ def test_an_unknown_recipe_is_refused(tmp_path: Path) -> None:
     ):
         run.train(tmp_path / "new", "shiped")
     assert not (tmp_path / "new").exists()
+
+
+def test_what_goes_further_needs_a_finished_model_and_nothing_else_has_one(trained: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    with pytest.raises(BadRecipe, match="cannot begin so; got no model to go on from, allowed with further, quick-fu"):
+        run.train(folder, "quick-further")
+    with pytest.raises(BadRecipe, match=r"'quick' cannot begin so; got a model to go on from, .*; leave it out"):
+        run.train(folder, "quick", start=trained)
+    with pytest.raises(BadRecipe, match=r"is no finished tiny-wan; got no model_index\.json, allowed a folder 'model'"):
+        run.train(folder, "quick-further", start=trained.parent)
+    assert not folder.exists()
+
+
+def test_a_run_that_began_with_another_model_is_refused(trained: Path, tmp_path: Path) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop(stage: str) -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        run.train(tmp_path, "quick-further", progress=stop, start=WEIGHTS)
+    with pytest.raises(BadRecipe, match="holds a run of another recipe or start; got this one"):
+        run.train(tmp_path, "quick-further", progress=stop, start=trained)
 
 
 def test_an_unknown_device_is_refused(tmp_path: Path) -> None:

@@ -72,8 +72,9 @@ def write_card(folder: Path, parts: Mapping[str, Recipe], measured: Mapping[str,
 
 
 def _command(recipe: str) -> str:
-    flags = {"shipped": "", "further": " --further", "quick": " --quick", "quick-further": " --quick --further"}
-    return f"dit-lens models train tiny-wan{flags[recipe]}"
+    quick = " --quick" if recipe.startswith("quick") else ""
+    begun = " --further first/model --out second" if recipe.endswith("further") else " --out first"
+    return f"dit-lens models train tiny-wan{quick}{begun}"
 
 
 def _curves(recipe: str) -> str:
@@ -97,7 +98,7 @@ def _training(name: str, recipe: Recipe) -> str:
         )
     if denoiser.changing_weight != 1:
         words.append(f"An error weighs {denoiser.changing_weight:g} times as much where the clip changes.")
-    return "\n".join(words)
+    return "\n".join([*words, recipe.note] if recipe.note else words)
 
 
 def _millions(module: Any) -> str:

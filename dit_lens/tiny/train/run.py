@@ -7,6 +7,7 @@ threads, a run that was interrupted ends with the weights of one that was not.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable
@@ -17,7 +18,6 @@ import torch
 from diffusers import AutoencoderKLWan, WanImageToVideoPipeline, WanTransformer3DModel
 
 from dit_lens.errors import close_match
-from dit_lens.tiny import WEIGHTS
 from dit_lens.tiny.errors import BadRecipe
 from dit_lens.tiny.train.assemble import assemble, save_weights
 from dit_lens.tiny.train.autoencoder import AutoencoderRecipe, train_autoencoder
@@ -35,13 +35,15 @@ __all__ = ["RECIPES", "BadRecipe", "Recipe", "train"]
 
 Progress = Callable[[str], None]
 _EXPERTS: tuple[Part, Part] = ("high", "low")
+_START_HAS = ("model_index.json", "curves.png", "vae/config.json")
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Everything that decides the checkpoint and the size of its evaluation.
 
-    One that goes ``further`` begins with the model in the package, whose latents stay what they are.
+    One that goes ``further`` begins with a finished model, whose latents stay what they are. ``note`` is what the card
+    has to say of it besides.
     """
 
     autoencoder: AutoencoderRecipe = AutoencoderRecipe()
@@ -58,6 +60,7 @@ class Recipe:
         return self.denoiser.files * self.puzzles_a_file
 
     measured_clips: int = 100
+    note: str = ""
 
 
 _FURTHER_SHARES: Shares = (
@@ -78,7 +81,7 @@ _FURTHER_SHOWN: Shares = (
 )
 
 RECIPES: dict[str, Recipe] = {
-    "shipped": Recipe(),
+    "shipped": Recipe(note="When it ran, occlusions had lanes and starts up to the edge of the picture as well."),
     "further": Recipe(
         AutoencoderRecipe(
             seed=1,
@@ -122,11 +125,17 @@ RECIPES["quick-further"] = replace(
     denoiser=replace(RECIPES["quick"].denoiser, steps=(("low", 2),)),
     further=True,
 )
-"""``shipped`` made the weights in this package; ``further`` goes on from them with the decoder and the low expert,
+"""``shipped`` and then ``further`` made the weights in this package: it goes on with the decoder and the low expert,
 which draw what the high one has decided; the quick ones run every stage in a minute or two and learn nothing."""
 
 
-def train(folder: Path, recipe: str = "shipped", device: str = "cpu", progress: Progress | None = None) -> Path:
+def train(
+    folder: Path,
+    recipe: str = "shipped",
+    device: str = "cpu",
+    progress: Progress | None = None,
+    start: Path | None = None,
+) -> Path:
     """Train tiny-wan and save it as a diffusers folder with a model card.
 
     Parameters
@@ -138,6 +147,8 @@ def train(folder: Path, recipe: str = "shipped", device: str = "cpu", progress: 
         Where the denoiser trains; the autoencoder trains on the CPU, where it is bound by many small steps.
     progress : callable, optional
         Called with one line at the start of every stage.
+    start : Path, optional
+        The finished model that a recipe goes further from.
 
     Returns
     -------
@@ -147,22 +158,24 @@ def train(folder: Path, recipe: str = "shipped", device: str = "cpu", progress: 
     Raises
     ------
     BadRecipe
-        If the recipe is unknown or the folder holds a run of another one.
+        If the recipe is unknown, has a start and needs none, or needs one that is a finished tiny-wan; or if the folder
+        holds a run of another recipe or from another start.
     """
     if recipe not in RECIPES:
         allowed = ", ".join(RECIPES)
         raise BadRecipe(f"unknown recipe of tiny-wan; got {recipe!r}, allowed {allowed}{close_match(recipe, RECIPES)}")
     chosen, say = RECIPES[recipe], progress or (lambda line: None)
     check_device(device)
-    _same_recipe(folder, chosen)
+    begin = _start_of(recipe, start)
+    _same_run(folder, chosen, begin)
     log = RunLog(folder / "log.jsonl")
     say("autoencoder")
-    start = WanImageToVideoPipeline.from_pretrained(WEIGHTS) if chosen.further else None
-    vae = train_autoencoder(chosen.autoencoder, folder, log, start and start.vae).eval()
+    model = begin and WanImageToVideoPipeline.from_pretrained(begin)
+    vae = train_autoencoder(chosen.autoencoder, folder, log, model and model.vae).eval()
     say("latents")
     drawn = chosen.denoiser
     encode_files(vae, folder, drawn.files, drawn.seed, chosen.puzzles_a_file, drawn.shares)
-    pipeline = _train_denoisers(vae, chosen, folder, log, device, say, start)
+    pipeline = _train_denoisers(vae, chosen, folder, log, device, say, model)
     save_weights(pipeline, folder / "model")
     say("measure")
     measured = evaluate(folder / "model", chosen.measured_puzzles, chosen.measured_steps, clips=chosen.measured_clips)
@@ -170,8 +183,8 @@ def train(folder: Path, recipe: str = "shipped", device: str = "cpu", progress: 
     measured["model"] = [{**row, "seen": count} for row, count in zip(measured["model"], seen, strict=True)]
     measured["repeats"] = sum(seen)
     (folder / "measured.json").write_text(json.dumps(measured, indent=1), encoding="utf-8")
-    if chosen.further:
-        shutil.copy(WEIGHTS / "curves.png", folder / "model")
+    if begin is not None:
+        shutil.copy(begin / "curves.png", folder / "model")
     write_card(folder / "model", _parts(recipe), measured, log)
     return folder / "model"
 
@@ -225,18 +238,43 @@ def _repeats(measured: int, parts: Iterable[Recipe]) -> list[int]:
     return [sum(next(repeated) for _ in row) for row in rows]
 
 
-def _same_recipe(folder: Path, recipe: Recipe) -> None:
-    path, text = folder / "recipe.json", json.dumps(asdict(recipe), indent=1)
+def _start_of(recipe: str, start: Path | None) -> Path | None:
+    """The folder of the model that a recipe begins with; None if it begins with nothing."""
+    if RECIPES[recipe].further != (start is not None):
+        going_on = ", ".join(name for name in RECIPES if RECIPES[name].further)
+        got, remedy = ("no model", "give one") if start is None else ("a model", "leave it out")
+        raise BadRecipe(
+            f"recipe {recipe!r} cannot begin so; got {got} to go on from, allowed with {going_on}; {remedy}"
+        )
+    missing = [name for name in _START_HAS if start and not (start / name).is_file()]
+    if start and missing:
+        raise BadRecipe(
+            f"'{start.name}' is no finished tiny-wan; got no {missing[0]}, allowed a folder 'model' that training "
+            "made; give one"
+        )
+    return start
+
+
+def _same_run(folder: Path, recipe: Recipe, start: Path | None) -> None:
+    files = [] if start is None else sorted(start.rglob("*.safetensors"))
+    begun = {str(file.relative_to(start)): _digest(file) for file in files if start}
+    path, text = folder / "recipe.json", json.dumps({**asdict(recipe), "start": begun}, indent=1)
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not path.exists())):
         raise BadRecipe(
             f"'{folder.name}' is no run of tiny-wan; got files of others, allowed an empty folder; choose one"
         )
     if path.exists() and path.read_text(encoding="utf-8") != text:
         raise BadRecipe(
-            f"'{folder.name}' holds a run of another recipe; got this one, allowed its own; choose another folder"
+            f"'{folder.name}' holds a run of another recipe or start; got this one, allowed its own; "
+            "choose another folder"
         )
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_device(device: str) -> None:

@@ -104,6 +104,8 @@ def test_training_further_begins_with_a_model_and_keeps_its_latents(trained: Pat
         assert differ == learns
         distance = max(float((before[key].float() - after[key].float()).abs().max()) for key in before)
         assert distance < 0.1, "two small steps do not lead far from the weights that it should begin with"
+    configs = [path.read_text() for path in (tmp_path / "model").rglob("*.json")]
+    assert not [text for text in configs if str(WEIGHTS) in text], "no file says where on this machine it was loaded"
     for name in ("latents_mean", "latents_std"):
         said = [json.loads((folder / "vae/config.json").read_text())[name] for folder in (WEIGHTS, tmp_path / "model")]
         assert said[0] == said[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
@@ -35,8 +36,14 @@ def assemble(
 def save_weights(pipeline: WanImageToVideoPipeline, folder: Path) -> None:
     """Save the experts and the autoencoder as float16 (11 bits), the small text encoder as float32: under 24 MB in all.
 
-    ``from_pretrained`` widens them to float32 again.
+    ``from_pretrained`` widens them to float32 again. A part that was loaded knows from where; that is left out, so that
+    the files say nothing of the machine.
     """
-    for name in ("transformer", "transformer_2", "vae"):
+    trained = ("transformer", "transformer_2", "vae")
+    for name in trained:
         getattr(pipeline, name).to(torch.float16)
     pipeline.save_pretrained(folder)
+    for path in (folder / name / "config.json" for name in trained):
+        config = json.loads(path.read_text(encoding="utf-8"))
+        config.pop("_name_or_path", None)
+        path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -68,7 +68,9 @@ class BenchOptions(CourseOptions):
     ] = None
     videos: Annotated[bool, Parameter(show_default=False, help="Write the videos of puzzles as well.")] = False
     steps: Annotated[int, Parameter(help="Denoising steps.")] = Field(default=20, ge=1)
-    guidance: Annotated[float, Parameter(help="Guidance scale; 1 turns guidance off.")] = GUIDANCE
+    guidance: Annotated[
+        float, Parameter(help="Guidance scale; 1 turns guidance off. Large models want more: Wan2.2 3.5 to 5.")
+    ] = GUIDANCE
     guidance_2: Annotated[float | None, Parameter(help="Guidance scale of the second expert, if another.")] = None
     negative_prompt: Annotated[str, Parameter(help="What the uncond branch is told.")] = ""
     height: Annotated[int | None, Parameter(help="Height that first frames are resized to, if not their own.")] = None

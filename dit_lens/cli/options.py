@@ -65,7 +65,9 @@ class RequestOptions(CourseOptions):
         Parameter(name="--for", show_default=False, help="Record what this probe needs; may be repeated."),
     ] = ()
     steps: Annotated[int, Parameter(help="Denoising steps.")] = Field(default=20, ge=1)
-    guidance: Annotated[float, Parameter(help="Guidance scale; 1 turns guidance off.")] = GUIDANCE
+    guidance: Annotated[
+        float, Parameter(help="Guidance scale; 1 turns guidance off. Large models want more: Wan2.2 3.5 to 5.")
+    ] = GUIDANCE
     guidance_2: Annotated[float | None, Parameter(help="Guidance scale of the second expert, if another.")] = None
     height: Annotated[int | None, Parameter(help="Height in pixels, if not the image's own.")] = None
     width: Annotated[int | None, Parameter(help="Width in pixels, if not the image's own.")] = None

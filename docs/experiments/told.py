@@ -22,7 +22,7 @@ def told(one: Found, *figures: str) -> dict[str, str]:
             f"On the weights {document['weights_sha256'][:12]}, {document['machine']}, Python {document['python']}, "
             f"{versions}, {document['date']}; {_took(document['seconds'])}.{trial}"
         ),
-        **{f"drawn_{name}": _drawn(one.commands.get(name)) for name in figures},
+        **{f"drawn_{name}": _drawn(one.commands[name]) for name in figures},
     }
 
 
@@ -33,7 +33,5 @@ def _took(seconds: int | None) -> str:
     return f"{minutes} {'minute' if minutes == 1 else 'minutes'}"
 
 
-def _drawn(command: str | None) -> str:
-    if command is None:
-        return "Drawn by `intervene` itself, when it ran.\n"
+def _drawn(command: str) -> str:
     return f"Drawn from the result, with its data beside it, by\n\n```\n{command}\n```\n"

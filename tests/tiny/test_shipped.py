@@ -67,6 +67,7 @@ def test_the_autoencoder_shows_every_puzzle(pipeline: WanImageToVideoPipeline) -
         pytest.param("fork", "prompt", None, marks=pytest.mark.slow),
         pytest.param("fork", "cue", None, marks=pytest.mark.slow),
         pytest.param("grounding", "plain", None, marks=pytest.mark.slow),
+        ("occlusion", "plain", None),
     ],
 )
 def test_it_solves_unseen_puzzles(pipeline: WanImageToVideoPipeline, task: str, variant: str, size: int | None) -> None:

@@ -46,14 +46,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]
 
 
 def _whole(forks: Forker, words: list[object], folder: Path) -> SimpleNamespace:
-    out = folder / "whole" / "s.zarr"
-    forks.run(*words, "--out", folder / "warm" / "s.zarr")
-    start = time.perf_counter()
-    code, said = forks.run(*words, "--out", out)
-    seconds = time.perf_counter() - start
-    assert code == 0, said
-    assert content(out) == content(folder / "warm" / "s.zarr")  # two runs of one command
-    return SimpleNamespace(forks=forks, words=words, store=out, bytes=content(out), seconds=seconds)
+    warm, out, seconds = folder / "warm" / "s.zarr", folder / "whole" / "s.zarr", []
+    for place in (warm, out):
+        start = time.perf_counter()
+        code, said = forks.run(*words, "--out", place)
+        seconds.append(time.perf_counter() - start)
+        assert code == 0, said
+    assert content(out) == content(warm)  # two runs of one command
+    return SimpleNamespace(forks=forks, words=words, store=out, bytes=content(out), seconds=min(seconds))
 
 
 def check_exact_or_not_done(out: Path, whole: Path) -> int:
@@ -98,7 +98,7 @@ def test_killed(whole: SimpleNamespace, tmp_path: Path, moment: int) -> None:
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("moment", [0.3, 0.6])
+@pytest.mark.parametrize("moment", [0.25, 0.5])
 def test_told_to_stop(whole: SimpleNamespace, tmp_path: Path, sign: int, moment: float) -> None:
     code = stop_and_resume(whole, tmp_path / "s.zarr", moment, sign)
     assert code in ((-signal.SIGTERM, 143) if sign == signal.SIGTERM else (130,))

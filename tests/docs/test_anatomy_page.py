@@ -100,7 +100,7 @@ def test_nothing_is_drawn_from_scores_of_zero_that_breaks(found: dict[str, Any],
 @pytest.mark.parametrize(
     ("settings", "weights", "said"),
     [
-        ({"guidance": 5.0}, {}, "got energy with guidance 5.0, allowed guidance 3.0 as in courses"),
+        ({"guidance": 5.0}, {}, "got energy with guidance 5.0, allowed guidance 1.5 as in courses"),
         ({"steps": 9}, {}, "got energy with steps 9, allowed steps 4 as in courses"),
         ({}, {"weights_sha256": {"vae": "f"}}, "got energy with other weights_sha256, allowed the same as in courses"),
     ],

@@ -88,7 +88,7 @@ def read(motion: Motion, video: Frame) -> Reading:
     >>> puzzle = OCCLUSION.make(0, "plain", None)
     >>> reading = read(puzzle.motion, puzzle.clip())
     >>> min(reading.near), max(reading.near), min(reading.far), max(reading.far)
-    (0, 4, 7, 16)
+    (0, 7, 9, 16)
     """
     video_FHW3 = rightward(video, motion.direction)
     brightest_FHW, darkest_FHW = video_FHW3.max(-1), video_FHW3.min(-1)

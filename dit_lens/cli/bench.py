@@ -13,7 +13,7 @@ from dit_lens.cli.edits import CourseOptions, course_of
 from dit_lens.cli.extras import check_settings, read_settings
 from dit_lens.cli.failures import BadOption
 from dit_lens.cli.numbers import part_of, read_numbers
-from dit_lens.cli.options import RANGES
+from dit_lens.cli.options import RANGES, Guidance
 from dit_lens.cli.output import Json
 from dit_lens.cli.places import check_out
 from dit_lens.cli.runs import load_quietly
@@ -68,9 +68,7 @@ class BenchOptions(CourseOptions):
     ] = None
     videos: Annotated[bool, Parameter(show_default=False, help="Write the videos of puzzles as well.")] = False
     steps: Annotated[int, Parameter(help="Denoising steps.")] = Field(default=20, ge=1)
-    guidance: Annotated[
-        float, Parameter(help="Guidance scale; 1 turns guidance off. Large models want more: Wan2.2 3.5 to 5.")
-    ] = GUIDANCE
+    guidance: Guidance = GUIDANCE
     guidance_2: Annotated[float | None, Parameter(help="Guidance scale of the second expert, if another.")] = None
     negative_prompt: Annotated[str, Parameter(help="What the uncond branch is told.")] = ""
     height: Annotated[int | None, Parameter(help="Height that first frames are resized to, if not their own.")] = None

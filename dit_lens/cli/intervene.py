@@ -14,7 +14,7 @@ from dit_lens.cli.analyze import FigureFormat, ready_probes, save_figures
 from dit_lens.cli.extras import check_settings, read_settings
 from dit_lens.cli.failures import BadOption
 from dit_lens.cli.numbers import read_numbers
-from dit_lens.cli.options import RANGES
+from dit_lens.cli.options import RANGES, Guidance
 from dit_lens.cli.output import Json, show_json, show_line
 from dit_lens.cli.places import check_out, check_result
 from dit_lens.cli.progress import working_on
@@ -72,9 +72,7 @@ class InterveneOptions(BaseModel):
     image: Annotated[Path | None, Parameter(help="First frame of your own, instead of puzzles.")] = None
     prompt: Annotated[str | None, Parameter(help="Prompt of your own; a puzzle brings its own.")] = None
     steps: Annotated[int, Parameter(help="Denoising steps.")] = Field(default=20, ge=1)
-    guidance: Annotated[
-        float, Parameter(help="Guidance scale; 1 turns guidance off. Large models want more: Wan2.2 3.5 to 5.")
-    ] = GUIDANCE
+    guidance: Guidance = GUIDANCE
     guidance_2: Annotated[float | None, Parameter(help="Guidance scale of the second expert, if another.")] = None
     negative_prompt: Annotated[str, Parameter(help="What the uncond branch is told.")] = ""
     height: Annotated[int | None, Parameter(help="Height that first frames are resized to, if not their own.")] = None

@@ -20,9 +20,12 @@ from dit_lens.generation import GUIDANCE
 if TYPE_CHECKING:
     from dit_lens.cli.samples import Unit
 
-__all__ = ["RequestOptions", "read_budget", "settings_of", "units_of_options"]
+__all__ = ["Guidance", "RequestOptions", "read_budget", "settings_of", "units_of_options"]
 
 _PUZZLES_AT_MOST = 10_000  # each is drawn before the first is traced
+Guidance = Annotated[
+    float, Parameter(help="Guidance scale; 1 turns guidance off. Large models want more: Wan2.2 3.5 to 5.")
+]
 RANGES = "as a number or a half-open range like 0:4; may be repeated."
 
 
@@ -65,9 +68,7 @@ class RequestOptions(CourseOptions):
         Parameter(name="--for", show_default=False, help="Record what this probe needs; may be repeated."),
     ] = ()
     steps: Annotated[int, Parameter(help="Denoising steps.")] = Field(default=20, ge=1)
-    guidance: Annotated[
-        float, Parameter(help="Guidance scale; 1 turns guidance off. Large models want more: Wan2.2 3.5 to 5.")
-    ] = GUIDANCE
+    guidance: Guidance = GUIDANCE
     guidance_2: Annotated[float | None, Parameter(help="Guidance scale of the second expert, if another.")] = None
     height: Annotated[int | None, Parameter(help="Height in pixels, if not the image's own.")] = None
     width: Annotated[int | None, Parameter(help="Width in pixels, if not the image's own.")] = None

@@ -135,7 +135,7 @@ def _train_step(
 def latent_noise(z_BZfhw: torch.Tensor, recipe: AutoencoderRecipe, generator: torch.Generator) -> torch.Tensor:
     """Noise for latents of shape (B, Z, f, h, w), not normalised: more of it where the clip changes."""
     deviation = z_BZfhw.std()
-    more = changing(z_BZfhw / deviation, recipe.changing_noise) if z_BZfhw.shape[2] > 1 else 1.0
+    more = changing(z_BZfhw / deviation, recipe.changing_noise)
     return torch.randn(z_BZfhw.shape, generator=generator) * deviation * recipe.latent_noise * more
 
 

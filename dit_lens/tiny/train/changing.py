@@ -27,6 +27,6 @@ def changing(clip_BZfhw: torch.Tensor, weight: float) -> torch.Tensor:
     -------
     torch.Tensor
     """
-    after_BZfhw = clip_BZfhw[:, :, 1:]
+    after_BZfhw = clip_BZfhw[:, :, min(1, clip_BZfhw.shape[2] - 1) :]  # of one frame itself, which does not change
     moved_B1hw = (after_BZfhw.amax(2) - after_BZfhw.amin(2)).mean(1, keepdim=True) > _CHANGING
     return 1 + (weight - 1) * moved_B1hw[:, :, None].expand(-1, -1, clip_BZfhw.shape[2], -1, -1).float()
